@@ -1,0 +1,70 @@
+# valuestab: see `make help`.
+
+# ---- edit me, or give them on the command line: make reproduce PROFILE=smoke -------------------------------------
+PROFILE ?= quick
+MODEL ?=
+PYTHON ?= $(shell for p in python3.11 python3; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+            2> /dev/null && echo $$p && break; done)
+VENV ?= .venv
+PIP_ARGS ?=
+CONFIRM ?=
+# ------------------------------------------------------------------------------------------------------------------
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help env model reproduce test bench lab clean clean-results
+SHELL := /bin/sh
+
+STAMP := $(VENV)/.stamp
+MODEL_CARD := data/models/SmolLM2-135M-Instruct/model.json
+RUN := $(VENV)/bin/python -m
+
+# Every other variable given on the command line is a parameter of the notebooks: make reproduce n_personas=8
+OWN := PROFILE MODEL PYTHON VENV PIP_ARGS CONFIRM SHELL
+GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
+define NEWLINE
+
+
+endef
+# A variable's value as it was typed, as one word for the shell whatever is in it (a line break becomes a space).
+quoted = '$(subst ','\'',$(subst $(NEWLINE), ,$(value $1)))'
+PARAMETERS = $(foreach v,$(sort $(filter-out $(OWN),$(GIVEN))),$v=$(call quoted,$v))
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo '  Variables: PROFILE (smoke, quick, paper), MODEL (name, folder or hub id), PYTHON, VENV, PIP_ARGS;'
+	@echo "  any other is a parameter of the notebooks: make reproduce n_personas=8 seeds='[1, 2]'"
+
+reproduce: $(STAMP)  ## run the notebooks: conversations, questionnaire, stability, figures
+	@$(RUN) valuestab_utils.reproduce --profile=$(call quoted,PROFILE) --model=$(call quoted,MODEL) $(PARAMETERS)
+
+env: $(STAMP)  ## build the environment (.venv) from requirements.lock
+
+model: $(MODEL_CARD)  ## fetch the embedded model, SmolLM2-135M-Instruct
+
+test: $(STAMP) $(MODEL_CARD)  ## run the test suite
+	$(RUN) pytest
+
+bench: $(STAMP) $(MODEL_CARD)  ## measure the engine's speed against one full prompt at a time
+	@$(RUN) valuestab_utils.bench
+
+lab: $(STAMP)  ## open the notebooks in JupyterLab
+	JUPYTER_PREFER_ENV_PATH=1 $(VENV)/bin/jupyter lab notebooks
+
+clean:  ## remove executed notebooks, figures and caches; keeps results/, the model and .venv
+	rm -rf output .pytest_cache valuestab_utils.egg-info build
+	[ ! -d figures ] || find figures -mindepth 1 ! -name README.md ! -name .gitkeep ! -name 'readme_*.png' -delete
+	find . \( -path ./$(VENV) -o -path ./.git -o -path ./results \) -prune -o \
+	    \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -print0 | xargs -0 rm -rf
+
+clean-results:  ## remove results/ too: conversations and answers that took hours (asks for CONFIRM=yes)
+	@test "$(CONFIRM)" = yes || { echo 'This removes all conversations and answers in results/; to go on: make clean-results CONFIRM=yes' >&2; exit 1; }
+	rm -rf results
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { echo \
+	    'Python 3.11 or later is needed, and "$(or $(PYTHON),python3)" is not: install it, or say where it is: make env PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@$(PYTHON) -m valuestab_utils.environment "$(VENV)" $(PIP_ARGS)
+
+$(MODEL_CARD): | $(STAMP)
+	$(RUN) valuestab_utils.embedded

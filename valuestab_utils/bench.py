@@ -1,0 +1,167 @@
+"""Speed of the engine, as ratios measured in one run: ``python -m valuestab_utils.bench [--model MODEL]``.
+
+A session of the tested model (Gandalf, history) is simulated, and its 40 items are scored one full prompt at a time
+and by the engine: after three messages, the paper's usual length, and after as many as make 500 tokens, which is what
+talkative models reach with three. The last line is one JSON object with the figures of the latter.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from valuestab_utils.chat_template import encode
+from valuestab_utils.conversations import MAX_NEW_TOKENS, next_prompt
+from valuestab_utils.errors import ValuestabError
+from valuestab_utils.instruments import load_pvq40
+from valuestab_utils.letters import LetterTokens, letter_tokens
+from valuestab_utils.models import LanguageModel, load_model
+from valuestab_utils.populations import load_population
+from valuestab_utils.prompts import LETTERS
+from valuestab_utils.questionnaire import item_prompts
+from valuestab_utils.scoring import score_on_shared_prefix, score_one_by_one
+from valuestab_utils.sessions import Session
+from valuestab_utils.topics import load_topics
+
+N_MESSAGES = 3
+LONG = 500  # tokens of the longer conversation, persona included
+BATCH = 32  # conversations sampled together
+ROUNDS = 3
+
+
+def matrix_rate(dtype: torch.dtype, device: torch.device, size: int = 2048, runs: int = 9) -> float:
+    """Rate of a large matrix product on this machine, in floating-point operations a second (median of runs)."""
+    a, b = (torch.randn(size, size, dtype=dtype, device=device) for _ in range(2))
+    seconds = [_timed(lambda: a @ b)[0] for _ in range(runs + 2)][2:]
+    return 2 * size**3 / statistics.median(seconds)
+
+
+def operations(model, n_shared: int, lengths: Sequence[int], scored: int) -> float:
+    """Floating-point operations that scoring needs: the weights of every unique token, and its attention.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+    n_shared : int
+        Tokens that all prompts share.
+    lengths : sequence of int
+        Tokens of each prompt beyond those.
+    scored : int
+        Positions at which next-token logits are computed.
+    """
+    config = model.config.get_text_config()
+    head = model.get_output_embeddings()
+    layers = sum(m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head)
+    width = config.num_attention_heads * getattr(config, "head_dim", config.hidden_size // config.num_attention_heads)
+    tokens = n_shared + sum(lengths)
+    attended = n_shared * (n_shared + 1) / 2 + sum(n * n_shared + n * (n + 1) / 2 for n in lengths)
+    attention = 4 * width * attended * config.num_hidden_layers
+    return 2 * layers * tokens + 2 * head.weight.numel() * scored + attention
+
+
+def bench(tested: LanguageModel) -> dict[str, float | int]:
+    """Measure one session scored both ways, and sampling alone and in a batch; prints as it goes."""
+    personas, topic = load_population("fictional_characters", BATCH), load_topics(["history"])[0]
+    sessions = [Session(tested.name, tested.format, "fictional_characters", p, topic, 1) for p in personas]
+    print(f"{tested.name}, {tested.settings['dtype']} on {tested.model.device}, {torch.get_num_threads()} threads")
+
+    said, drawn, seconds = [topic.first_message], 0, 0.0
+    instrument = load_pvq40()
+    letters = letter_tokens(tested.tokenizer, LETTERS[: len(instrument.options)])
+
+    def prompts() -> list[list[int]]:
+        return [encode(tested.tokenizer, p.text) for p in item_prompts(sessions[0], tested, instrument, said)]
+
+    while len(os.path.commonprefix(prompts())) < LONG:
+        for _ in range(2 if len(said) > 1 else N_MESSAGES):
+            elapsed, texts = _timed(lambda: tested.speak([next_prompt(sessions[0], tested, said)], MAX_NEW_TOKENS))
+            said.append(texts[0].content)
+            drawn, seconds = drawn + texts[0].n_tokens, seconds + elapsed
+        if len(said) == N_MESSAGES + 1:
+            compare(tested, prompts(), letters, f"after {N_MESSAGES} messages")
+    figures = compare(tested, prompts(), letters, f"after {len(said) - 1} messages")
+
+    single = drawn / seconds
+    elapsed, texts = _timed(
+        lambda: tested.speak([next_prompt(s, tested, [topic.first_message]) for s in sessions], MAX_NEW_TOKENS)
+    )
+    batched = sum(text.n_tokens for text in texts) / elapsed
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # KiB on Linux
+    print(
+        f"conversations: {single:.1f} tokens/s alone, {batched:.1f} tokens/s in a batch of {BATCH}\n"
+        f"peak memory of this process: {peak:.2f} GiB"
+    )
+    return figures | {
+        "conversation_tok_s_single": round(single, 1),
+        "conversation_tok_s_batched": round(batched, 1),
+        "peak_rss_gib": round(peak, 2),
+    }
+
+
+def compare(tested: LanguageModel, prompts: list[list[int]], letters: LetterTokens, when: str) -> dict[str, float | int]:
+    """Score one session's prompts both ways; prints what `bench` returns."""
+    # Interleaved, so that a machine that slows down meanwhile slows all three.
+    rates, engine_runs, naive_runs = [], [], []
+    for part in range(ROUNDS):
+        rates.append(matrix_rate(tested.model.dtype, tested.model.device))
+        engine_runs.append(_timed(lambda: score_on_shared_prefix(tested.model, prompts, letters)))
+        alone = prompts[part::ROUNDS]
+        naive_runs.append(_timed(lambda: score_one_by_one(tested.model, alone, letters)))
+    naive_s, rate = sum(seconds for seconds, _ in naive_runs), statistics.median(rates)
+    engine_s, engine = statistics.median(seconds for seconds, _ in engine_runs), engine_runs[0][1]
+    naive_logprobs = torch.empty_like(engine.logprobs)
+    for part, (_, scores) in enumerate(naive_runs):
+        naive_logprobs[part::ROUNDS] = scores.logprobs
+    lengths = [len(prompt) - engine.n_shared for prompt in prompts]
+    needed = operations(tested.model, engine.n_shared, lengths, len(prompts) * letters.positions)
+    figures = {
+        "naive_s": round(naive_s, 2),
+        "engine_s": round(engine_s, 2),
+        "speedup": round(naive_s / engine_s, 2),
+        "max_abs_logprob_diff": float(f"{(naive_logprobs - engine.logprobs).abs().max().item():.2g}"),
+        "letters_differ": int((naive_logprobs.argmax(1) != engine.logprobs.argmax(1)).sum()),
+        "unique_tokens": engine.n_shared + sum(lengths),
+        "gemm_fraction": round(needed / engine_s / rate, 3),
+    }
+    print(
+        f"one session of {len(prompts)} items {when} ({engine.n_shared} tokens that all items share):\n"
+        f"  one full prompt at a time: {naive_s:.1f} s, {sum(map(len, prompts))} tokens\n"
+        f"  by the engine: {engine_s:.1f} s (median of {ROUNDS}), {figures['unique_tokens']} tokens "
+        f"({engine.tokens_computed} with padding), {figures['speedup']} times faster\n"
+        f"  largest difference of a letter's log-probability: {figures['max_abs_logprob_diff']} nats; "
+        f"letters that differ: {figures['letters_differ']}\n"
+        f"  matrix products of this machine: {rate / 1e9:.0f} GFLOP/s; the engine reaches {figures['gemm_fraction']:.0%} of it"
+    )
+    return figures
+
+
+def _timed(work: Callable) -> tuple[float, object]:
+    begun = time.perf_counter()
+    result = work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - begun, result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return 0, or 2 after one sentence on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m valuestab_utils.bench", description=__doc__.split("\n")[0])
+    parser.add_argument("--model", default="SmolLM2-135M-Instruct")
+    parser.add_argument("--dtype", default="auto")
+    asked = parser.parse_args(argv)
+    try:
+        print(json.dumps(bench(load_model(asked.model, asked.dtype))))
+    except ValuestabError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Execute one notebook, such that a failed or interrupted one never looks finished."""
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from valuestab_utils.paths import ROOT
+
+# Before Jupyter looks for kernels: one that the user installed under the same name must not run the
+# notebooks.
+os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+# What the notebooks' processes inherit: this very package, and no warning of the debugger about frozen
+# modules.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+
+import nbformat
+import papermill
+from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+from nbclient.exceptions import DeadKernelError
+from nbconvert import HTMLExporter
+from papermill.exceptions import PapermillExecutionError
+
+from valuestab_utils.errors import ValuestabError
+from valuestab_utils.progress import mirror
+
+_KERNEL = "python3"
+# The template's scripts come from the network, and serve formulas and diagrams only: the page does without
+# them.
+_PAGE = """{%- extends 'index.html.j2' -%}
+{%- block html_head_js -%}{%- endblock -%}
+{%- block html_head_js_mathjax -%}{%- endblock -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock -%}
+"""
+
+
+def execute(notebook: Path, parameters: Mapping[str, object], output: Path) -> None:
+    """Execute one notebook in its own folder; ``output`` and a page (.html) beside it appear only if it succeeds.
+
+    Its progress bars are shown on this process' standard error too.
+
+    Parameters
+    ----------
+    notebook : path
+    parameters : mapping
+        Values for the notebook's parameters.
+    output : path
+        The executed copy. A failed one is kept as ``NAME.failed.ipynb`` instead.
+
+    Raises
+    ------
+    ValuestabError
+        If the notebook fails, in the notebook's own words where it raised a ValuestabError itself.
+    """
+    running = output.with_name(f".{output.stem}.{os.getpid()}.ipynb")
+    failed = output.with_name(f"{output.stem}.failed.ipynb")
+    try:
+        with mirror(sys.stderr):
+            papermill.execute_notebook(
+                notebook,
+                running,
+                dict(parameters),
+                kernel_name=_KERNEL,
+                language="python",
+                cwd=notebook.parent,
+                progress_bar=False,
+                start_timeout=300,  # for a machine that is busy otherwise
+                extra_arguments=[
+                    "--IPKernelApp.log_level=CRITICAL"
+                ],  # it would log, among others, each interruption
+            )
+        page = running.with_suffix(".html")
+        page.write_text(to_page(running, title=output.stem), encoding="utf-8")
+        os.replace(page, output.with_suffix(".html"))
+        os.replace(running, output)
+    except PapermillExecutionError as error:
+        os.replace(running, failed)
+        if error.ename == ValuestabError.__name__:
+            raise ValuestabError(error.evalue) from error
+        said = " ".join(f"{error.ename}: {error.evalue}".split())[:300]
+        raise ValuestabError(
+            f"{notebook.name} failed in its cell [{error.exec_count}] with {said} (all of it is in {failed})."
+        ) from error
+    except DeadKernelError as error:
+        raise ValuestabError(
+            f"The process that ran {notebook.name} died, probably for want of memory: free some, or choose a "
+            "smaller model or profile; the same command goes on where it was."
+        ) from error
+    except OSError as error:
+        raise ValuestabError(
+            f"{output} could not be written ({error.strerror or error}): make room or name another folder "
+            "(--output)."
+        ) from error
+    finally:
+        running.unlink(missing_ok=True)
+        running.with_suffix(".html").unlink(missing_ok=True)
+
+
+def remove_outputs(folder: Path, names: Sequence[str]) -> None:
+    """Take away what earlier runs made of these notebooks: nothing old may look like new.
+
+    What another process is writing at the moment stays.
+    """
+    for name in names:
+        old = [folder / f"{name}{ending}" for ending in (".ipynb", ".failed.ipynb", ".html")]
+        unfinished = [*folder.glob(f".{name}.*.ipynb"), *folder.glob(f".{name}.*.html")]
+        for path in old + [path for path in unfinished if not _is_running(path.suffixes[-2])]:
+            path.unlink(missing_ok=True)
+
+
+def to_page(notebook: Path, title: str) -> str:
+    """HTML of an executed notebook that needs nothing from the network."""
+    exporter = HTMLExporter(template_name="lab", raw_template=_PAGE, embed_images=True)
+    node = nbformat.read(notebook, as_version=4)
+    node.metadata["title"] = title
+    return exporter.from_notebook_node(node)[0]
+
+
+def check_kernel() -> None:
+    """See to it that notebooks run in this very environment.
+
+    Raises
+    ------
+    ValuestabError
+        If Jupyter would take another interpreter.
+
+    Examples
+    --------
+    >>> check_kernel()
+    """
+    try:
+        python = KernelSpecManager().get_kernel_spec(_KERNEL).argv[0]
+    except NoSuchKernel:
+        python = "nothing"
+    if re.fullmatch(r"python(3(\.\d+)?)?", python):
+        return  # Jupyter puts its own interpreter there
+    # The folder, since python and python3 lie side by side; not the file, whose link leads out of the
+    # environment.
+    if Path(python).parent.resolve() != Path(sys.executable).parent.resolve():
+        raise ValuestabError(
+            f"The Jupyter kernel {_KERNEL!r} runs {python} instead of {sys.executable}: unset JUPYTER_PATH, "
+            "or install the requirements again (rm -r .venv; make env)."
+        )
+
+
+def _is_running(process: str) -> bool:
+    with contextlib.suppress(ValueError, ProcessLookupError):
+        os.kill(int(process.removeprefix(".")), 0)
+        return True
+    return False

@@ -1,0 +1,107 @@
+"""The exact text of any prompt of a session, for a person to read.
+
+``python -m valuestab_utils.render --persona Gandalf --topic joke --item 5`` prints what the tested model is sent for
+item 5; ``--message 2`` prints what precedes the conversation's second message. Conversations are read from the
+results: simulate them first.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from valuestab_utils.conversations import load_conversations, next_prompt, texts_by_session
+from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.questionnaire import item_prompts
+from valuestab_utils.sessions import Experiment, Session
+from valuestab_utils.study import Study, plan_study
+
+
+def find_session(experiment: Experiment, persona: str, topic: str, seed: int) -> Session:
+    """The session of an experiment with these names.
+
+    Raises
+    ------
+    ValuestabError
+        If the experiment has no such persona, topic or seed.
+    """
+    check_known("persona", persona, [p.persona for p in experiment.personas])
+    check_known("topic", topic, [t.topic for t in experiment.topics])
+    if seed not in experiment.seeds:
+        raise ValuestabError(f"Seed {seed} is not among this experiment's: {list(experiment.seeds)}.")
+    chosen = (persona, topic, seed)
+    return next(s for s in experiment.sessions if (s.persona.persona, s.topic.topic, s.seed) == chosen)
+
+
+def render(
+    study: Study, experiment: Experiment, session: Session, *, item: int | None = None, message: int | None = None
+) -> str:
+    """Exact text of one prompt of a session.
+
+    Parameters
+    ----------
+    study : Study
+        Where the session's conversation is read from.
+    experiment : Experiment
+    session : Session
+        One of the experiment's.
+    item : int, optional
+        The prompt that asks this item.
+    message : int, optional
+        The prompt that this message of the conversation answers (odd: the tested model's, even: the interlocutor's).
+
+    Raises
+    ------
+    ValuestabError
+        Unknown item or message, not exactly one of the two, or a conversation that has not been simulated.
+    """
+    if (item is None) == (message is None):
+        raise ValuestabError("Say which prompt: an item (item=5) or a message of the conversation (message=2).")
+    n_messages = experiment.messages_of(session)
+    if message is not None and not 1 <= message <= n_messages:
+        raise ValuestabError(f"Session {session} has messages 1 to {n_messages}, so there is no message {message}.")
+    said = [session.topic.first_message] if message == 1 else _said(study, experiment, session)
+    respondent = study.respondent(experiment)
+    if message is not None:
+        return next_prompt(session, respondent, said[:message]).text
+    numbers = [asked.item for asked in study.instrument.items]
+    if item not in numbers:
+        raise ValuestabError(f"{study.instrument.name} has items {numbers[0]} to {numbers[-1]}, so there is no item {item}.")
+    return item_prompts(session, respondent, study.instrument, said)[numbers.index(item)].text
+
+
+def _said(study: Study, experiment: Experiment, session: Session) -> list[str]:
+    if not experiment.messages_of(session):
+        return []
+    texts = texts_by_session(load_conversations(experiment.only(session), study.results_dir))
+    return texts[session.persona.persona, session.topic.topic, session.seed]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return 0, or 2 after one sentence on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m valuestab_utils.render", description=__doc__.split("\n")[0])
+    parser.add_argument("--profile", default="quick")
+    parser.add_argument("--model", help="default: the profile's")
+    parser.add_argument("--population", default="fictional_characters")
+    parser.add_argument("--format", default="own", help="own (default), base, tuned_sys or tuned_no_sys")
+    parser.add_argument("--persona", required=True)
+    parser.add_argument("--topic", required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--item", type=int)
+    parser.add_argument("--message", type=int)
+    parser.add_argument("--results-dir")
+    asked = parser.parse_args(argv)
+    try:
+        study = plan_study(
+            asked.profile, asked.model, [asked.population], [asked.format], controls=[], results_dir=asked.results_dir
+        )
+        experiment = study.experiments[0]
+        session = find_session(experiment, asked.persona, asked.topic, asked.seed)
+        print(render(study, experiment, session, item=asked.item, message=asked.message))
+    except ValuestabError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""Run the notebooks in order, with parameters from the command line, and say what was found.
+
+The notebooks are executed anew each time. What takes long in them is kept under results/ and taken from
+there, so that a second run takes a minute, and an interrupted one goes on where it was.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.execution import check_kernel, execute, remove_outputs
+from valuestab_utils.parameters import declared_parameters, for_notebooks, split_words
+from valuestab_utils.paths import ROOT
+
+
+def reproduce(
+    given: Mapping[str, str],
+    output: Path,
+    summary: Path,
+    folder: Path = ROOT / "notebooks",
+    names: Sequence[str] = (),
+) -> list[str]:
+    """Execute the notebooks in order; return the lines that say what was found and which file to open.
+
+    Parameters
+    ----------
+    given : mapping of str to str
+        Parameters as text.
+    output : path
+        Folder for executed copies and pages.
+    summary : path
+        File that the notebooks write what was found to: JSON, the key "lines" with a list of two sentences.
+    folder : path
+        Where the notebooks are: every file ``NN_name.ipynb`` in it.
+    names : sequence of str
+        Notebooks to run, without .ipynb; all by default. What was found is known only if all run.
+
+    Raises
+    ------
+    ValuestabError
+        Unknown names or unfitting values, before anything runs; a notebook that fails; no summary at the end.
+    """
+    there = {path.stem: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
+    if not there:
+        raise ValuestabError(f"There is no notebook in {folder}: restore it (git checkout).")
+    chosen = sorted({check_known("notebook", name.removesuffix(".ipynb"), there) for name in names} or there)
+    parameters = for_notebooks(given, {name: declared_parameters(path) for name, path in there.items()})
+    check_kernel()
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        remove_outputs(output, list(there))
+        summary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ValuestabError(
+            f"{error.filename} cannot be written ({error.strerror}): name another folder (--output)."
+        ) from error
+    for number, name in enumerate(chosen, start=1):
+        start = time.monotonic()
+        _say(f"[{number}/{len(chosen)}] {name} ...")
+        execute(there[name], parameters[name], output / f"{name}.ipynb")
+        _say(f"[{number}/{len(chosen)}] {name}: done in {time.monotonic() - start:.0f} s")
+    found = _read_summary(summary) if len(chosen) == len(there) else []
+    return [*found, f"Open {os.path.relpath(output / chosen[-1])}.html in a browser."]
+
+
+def prepare_model(profile: str, model: str) -> str:
+    """Check the names of profile and model, make the embedded model if it is the one, and return the run's name.
+
+    Its results and figures go by that name: the profile, and the model if it is not the profile's own.
+
+    Raises
+    ------
+    ValuestabError
+        Unknown profile or model, or no embedded model to be had.
+    """
+    from valuestab_utils.embedded import ensure_embedded_model  # these load PyTorch, which takes seconds
+    from valuestab_utils.models import model_card
+    from valuestab_utils.study import load_profile
+
+    own = model_card(load_profile(profile)["model"])
+    chosen = model_card(model) if model else own
+    if chosen.source == "embedded":
+        ensure_embedded_model()
+    return Path(profile).stem + ("" if chosen.name == own.name else f"-{chosen.name}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m valuestab_utils.reproduce", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--profile", default="quick", help="a name in data/profiles, or a file of that form")
+    parser.add_argument("--model", default="", help="a name in data/models.yaml, a folder, or a hub id")
+    parser.add_argument("--notebooks", nargs="+", default=[], metavar="NAME", help="some notebooks only")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="folder for executed notebooks and pages")
+    parser.add_argument("parameters", nargs="*", metavar="name=value", help="parameters of the notebooks")
+    options = parser.parse_intermixed_args(arguments)
+    try:
+        given = {"profile": options.profile} | ({"model": options.model} if options.model else {})
+        given |= split_words(options.parameters)
+        run = prepare_model(given["profile"], given.get("model", ""))
+        output = (options.output or ROOT / "output" / run).resolve()
+        lines = reproduce(given, output, ROOT / "figures" / run / "summary.json", names=options.notebooks)
+    except ValuestabError as error:
+        _say(str(error))
+        return 1
+    except KeyboardInterrupt:
+        _say("Interrupted; the same command goes on where it was.")
+        return 130
+    print("\n" + "\n".join(lines))
+    return 0
+
+
+def _read_summary(path: Path) -> list[str]:
+    try:
+        return [str(line) for line in json.loads(path.read_text(encoding="utf-8"))["lines"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValuestabError(
+            f"All notebooks ran, but what was found could not be read from {path} ({error}): read it in the "
+            "last of the notebooks, and report this."
+        ) from error
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""What answers the experiment: the interface that language models and controls have in common."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from valuestab_utils.chat_template import ChatTemplate
+from valuestab_utils.sessions import Session
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt of one session.
+
+    Attributes
+    ----------
+    session : Session
+        For error messages and nothing else: a respondent knows only what the text says.
+    text : str
+        The exact text.
+    noise : numpy.random.Generator or None
+        Noise of the message to be sampled.
+    cut : callable or None
+        Cuts a base model's text at the first turn label.
+    """
+
+    session: Session
+    text: str
+    noise: np.random.Generator | None = None
+    cut: Callable[[str], str] | None = None
+
+
+@dataclass(frozen=True)
+class Text:
+    """A message that a respondent wrote; ``finish`` is "eos", "label" or "length" (see `valuestab_utils.sampling`)."""
+
+    content: str
+    n_tokens: int
+    finish: str
+    close_calls: int
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Letter scores of N prompts.
+
+    Attributes
+    ----------
+    logprobs : ndarray, shape (N, n_letters)
+        Log-probability of each letter, in nats.
+    stray_tokens : list of str
+        The most likely token that is no letter.
+    stray_logprobs : ndarray, shape (N,)
+    """
+
+    logprobs: np.ndarray
+    stray_tokens: list[str]
+    stray_logprobs: np.ndarray
+
+
+class Respondent(ABC):
+    """Something that takes part in conversations and answers items, given the text of a prompt.
+
+    Attributes
+    ----------
+    name, family : str
+    format : str
+        The format it is asked in unless another is named.
+    template : ChatTemplate or None
+    settings : dict
+        All that decides its results beside the sessions.
+    """
+
+    name: str
+    family: str
+    format: str
+    template: ChatTemplate | None
+    settings: dict
+
+    @abstractmethod
+    def speak(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Text]:
+        """Write the next message after each prompt."""
+
+    @abstractmethod
+    def answer(self, prompts: Sequence[Prompt], letters: str) -> Answers:
+        """Score the letters after each prompt; all prompts belong to one session."""
