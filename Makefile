@@ -46,7 +46,7 @@ test: $(STAMP) $(MODEL_CARD)  ## run the test suite
 	$(RUN) pytest
 
 bench: $(STAMP) $(MODEL_CARD)  ## measure the engine's speed against one full prompt at a time
-	@$(RUN) valuestab_utils.bench
+	@$(RUN) valuestab_utils.bench $(if $(MODEL),--model=$(call quoted,MODEL))
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
 	JUPYTER_PREFER_ENV_PATH=1 $(VENV)/bin/jupyter lab notebooks

@@ -14,7 +14,7 @@ import pytest
 
 from valuestab_utils import reproduce as driver
 from valuestab_utils.errors import ValuestabError
-from valuestab_utils.execution import execute, remove_outputs
+from valuestab_utils.execution import check_kernel, execute, remove_outputs
 from valuestab_utils.paths import ROOT
 from valuestab_utils.reproduce import reproduce
 
@@ -49,7 +49,7 @@ def run(tmp_path, notebooks):
 
 
 def test_notebooks_run_in_order_and_say_what_was_found(tmp_path, notebooks, run, capsys):
-    write_notebook(notebooks, "01_first", "import sys, os\nprint(repr(seed), repr(topic), sys.executable, os.getcwd())",
+    write_notebook(notebooks, "01_first", "import sys, os\nprint([seed, topic], sys.executable, os.getcwd())",
                    parameters='seed = 1\ntopic = "joke"')  # fmt: skip
     summary = json.dumps({"lines": ["Stability is 0.1.", "Chance is 0.0."]})
     write_notebook(
@@ -60,12 +60,12 @@ def test_notebooks_run_in_order_and_say_what_was_found(tmp_path, notebooks, run,
     output = tmp_path / "output"
     assert lines[:2] == ["Stability is 0.1.", "Chance is 0.0."]
     assert re.fullmatch(r"Open (\S*output/02_second.html) in a browser.", lines[2])
-    assert printed(output / "01_first.ipynb") == f"7 '0_1' {sys.executable} {notebooks}\n"
+    assert printed(output / "01_first.ipynb") == f"[7, '0_1'] {sys.executable} {notebooks}\n"
     assert {path.name for path in output.iterdir()} == {
         f"{name}.{ending}" for name in ("01_first", "02_second") for ending in ("ipynb", "html")
     }
     page = (output / "01_first.html").read_text()
-    assert "7 '0_1'" in page
+    assert "[7, '0_1']" in page
     assert not re.search(r"<(script|link|img)[^>]*(src|href)=.?https?:|\bimport\(", page)
     assert "[2/2] 02_second: done" in capsys.readouterr().err
 
@@ -149,7 +149,8 @@ def test_files_of_a_running_process_are_left_alone(tmp_path):
 
 
 def test_progress_is_shown_in_the_notebook_and_in_the_log(tmp_path, notebooks, monkeypatch):
-    work = "from valuestab_utils.progress import progress\nfor _ in progress(range(200), desc='Asking', unit='item'): pass"
+    work = "from valuestab_utils.progress import progress\n"
+    work += "for _ in progress(range(200), desc='Asking', unit='item'): pass"
     notebook = write_notebook(notebooks, "01_first", work)
     monkeypatch.setattr("sys.stderr", log := io.StringIO())
     execute(notebook, {}, tmp_path / "01_first.ipynb")
@@ -182,3 +183,21 @@ def test_ctrl_c_ends_with_one_sentence_and_no_process_left(tmp_path, notebooks):
     assert list((tmp_path / "output").iterdir()) == []
     with pytest.raises(ProcessLookupError):
         os.kill(int(started.read_text()), 0)
+
+
+def test_kernel_of_another_environment_is_refused_or_passed_over(tmp_path, monkeypatch):
+    spec = {
+        "argv": ["/elsewhere/bin/python", "-m", "ipykernel_launcher"],
+        "display_name": "x",
+        "language": "python",
+    }
+    folder = tmp_path / "kernels" / "python3"
+    folder.mkdir(parents=True)
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))  # the user's own kernels: passed over
+    check_kernel()
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    with pytest.raises(
+        ValuestabError, match="kernel 'python3' runs /elsewhere/bin/python instead of .*JUPYTER_PATH"
+    ):
+        check_kernel()

@@ -1,7 +1,7 @@
-"""Tables of answers (columns context, persona, item, answer and perhaps seed): read, check, turn into an array.
+"""Tables of answers (columns context, persona, item, answer, perhaps seed): read, check, arrange as an array.
 
-Everything is read as text, so that a persona called "NA" or "1" stays text, and a row is refused by its number
-rather than mended.
+Everything is read as text, so that a persona called "NA" or "1" stays text, and a bad row is refused by its
+number, never mended.
 """
 
 import csv
@@ -21,7 +21,9 @@ from valuestab_utils.value_scores import listed
 
 COLUMNS = ("context", "persona", "item", "answer")
 FILE_ROW = "row of the file"  # name of the index of a frame that `read_answers` made
+LARGEST_ANSWER = 1e5  # beyond, rounding noise of the means comes near `rank_correlation.TIE_TOLERANCE`
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")  # float() would read 1_0 as 10
+_WHOLE = re.compile(r"[+-]?[0-9]+")
 _MISSING = ("", "na", "nan")  # as spreadsheets, R and pandas write a missing answer
 
 
@@ -47,7 +49,7 @@ class Answers:
 
 
 def read_answers(path: str | Path) -> pd.DataFrame:
-    """Read a CSV file (UTF-8, commas, one header row) as text; its index is the row in the file, the header being 1.
+    """Read a CSV file (UTF-8, commas, a header row) as text; the index is the row in the file, from 2.
 
     Raises
     ------
@@ -61,36 +63,38 @@ def read_answers(path: str | Path) -> pd.DataFrame:
     except OSError as error:
         raise ValuestabError(f"Cannot read {name}: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValuestabError(f"{name} is not a CSV text file in UTF-8 ({error}): export it as CSV again.") from error
+        raise ValuestabError(f"{name} is not CSV text in UTF-8 ({error}): export it as such.") from error
     header = [column.strip() for column in rows[0]] if rows else []
     numbers = [i for i, row in enumerate(rows, start=1) if i > 1 and row]
     if not numbers:
-        raise ValuestabError(f"{name} has no rows of answers: give a CSV file with a header and a row for each answer.")
-    if len(set(header)) < len(header):
-        raise ValuestabError(f"{name} names a column twice: its header is {', '.join(header)}.")
+        raise ValuestabError(f"{name} has no rows of answers: give a header and a row for each answer.")
     for i in numbers:
         if len(rows[i - 1]) != len(header):
             raise ValuestabError(
-                f"Row {i} (the header is row 1) of {name} has {len(rows[i - 1])} cells, the header {len(header)}: "
-                "a row needs a cell for each column, in quotes if it has a comma."
+                f"Row {i} (the header is row 1) of {name} has {len(rows[i - 1])} cells, the header has "
+                f"{len(header)}: a row needs a cell for each column, in quotes if there is a comma in it."
             )
-    return pd.DataFrame([rows[i - 1] for i in numbers], columns=header, index=pd.Index(numbers, name=FILE_ROW))
+    index = pd.Index(numbers, name=FILE_ROW)
+    return pd.DataFrame([rows[i - 1] for i in numbers], columns=header, index=index)
 
 
 def answers_array(
-    frame: pd.DataFrame, scored_items: Sequence[int], scale: tuple[int, int] | None = None, only_scored: bool = False
+    frame: pd.DataFrame,
+    scored_items: Sequence[int],
+    scale: tuple[int, int] | None = None,
+    only_scored: bool = False,
 ) -> Answers:
     """Check a table of answers and arrange it by seed, context, persona and item.
 
     Parameters
     ----------
     frame : DataFrame
-        Columns context, persona (text), item (whole number), answer (number; empty, NA or NaN where missing) and
-        perhaps seed (whole number; without the column all rows are of seed 0). Rows in any order.
+        Columns context, persona (text), item (whole number), answer (number; empty, NA or NaN where missing)
+        and perhaps seed (whole number; without the column all rows are of seed 0). Rows in any order.
     scored_items : sequence of int
         Items that must be there.
     scale : (int, int), optional
-        Lowest and highest answer; answers must then be whole numbers.
+        Lowest and highest answer; answers must then be whole numbers. Without it, any from -1e5 to 1e5.
     only_scored : bool
         Refuse all other items.
 
@@ -102,8 +106,8 @@ def answers_array(
     Raises
     ------
     ValuestabError
-        At the first cell that breaks these rules, if an answer is given twice, if a scored item is nowhere in the
-        table, or if not every persona is in every context with every seed.
+        At the first cell that breaks these rules; if an answer is given twice, a scored item is nowhere in
+        the table, or not every persona is in every context with every seed.
 
     Examples
     --------
@@ -116,9 +120,12 @@ def answers_array(
     absent = [column for column in COLUMNS if column not in frame.columns]
     if absent:
         raise ValuestabError(
-            f"The table of answers lacks the column{'s' if len(absent) > 1 else ''} {', '.join(absent)}; it has "
-            f"{', '.join(map(repr, frame.columns)) or 'none'}: name them so, separated by commas."
+            f"The table of answers has no column {', '.join(absent)}; it has "
+            f"{', '.join(map(repr, frame.columns)) or 'none'}: name its columns so, with commas between them."
         )
+    twice = [column for column in (*COLUMNS, "seed") if list(frame.columns).count(column) > 1]
+    if twice:
+        raise ValuestabError(f"The table of answers has the column {', '.join(twice)} twice: keep one.")
     if frame.empty:
         raise ValuestabError("The table of answers has no rows: give a row for each answer.")
     contexts, personas = _column(frame, "context", _label), _column(frame, "persona", _label)
@@ -130,7 +137,7 @@ def answers_array(
     lacking = sorted(set(scored_items) - set(items))
     if lacking:
         raise ValuestabError(
-            f"The table has no answers to items of the key ({listed(lacking)}): add them, or give a key without them."
+            f"The table lacks items of the key ({listed(lacking)}): add them, or give a key without them."
         )
     levels, codes = zip(*(_levels(labels) for labels in (seeds, contexts, personas, items)), strict=True)
     _refuse_incomplete(levels, codes)
@@ -142,7 +149,7 @@ def answers_array(
 
 
 def _levels(labels: Sequence[Hashable]) -> tuple[tuple, np.ndarray]:
-    """The distinct labels, sorted so that the order of rows does not matter, and each row's place among them."""
+    """The distinct labels, sorted so that the order of rows does not matter, and each row's place in them."""
     levels = tuple(sorted(set(labels)))
     place: Mapping = {label: i for i, label in enumerate(levels)}
     return levels, np.array([place[label] for label in labels])
@@ -155,7 +162,7 @@ def _column(frame: pd.DataFrame, name: str, parse: Callable[[object], object]) -
         try:
             parsed.append(parse(cell))
         except ValueError as error:
-            shown = "is empty" if _is_missing(cell) else f"is {cell!r}"
+            shown = "is empty" if _is_missing(cell) else f"is {cell!r:.80}"
             raise ValuestabError(f"{_row(frame, i)}: {name} {shown}; {error}.") from error
     return parsed
 
@@ -166,7 +173,9 @@ def _row(frame: pd.DataFrame, i: int) -> str:
 
 def _is_missing(cell: object) -> bool:
     """Whether there is nothing in a cell; the texts "NA" and "None" are something."""
-    return cell is None or cell is pd.NA or cell is pd.NaT or cell == "" or (isinstance(cell, float) and math.isnan(cell))
+    if isinstance(cell, str):
+        return not cell.strip()
+    return cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and math.isnan(cell))
 
 
 def _label(cell: object) -> str:
@@ -177,13 +186,16 @@ def _label(cell: object) -> str:
 
 def _number(cell: object) -> float:
     text = str(cell).strip()
-    readable = isinstance(cell, Real) and not isinstance(cell, bool) or isinstance(cell, str)
+    readable = isinstance(cell, str) or (isinstance(cell, Real) and not isinstance(cell, bool))
     if not readable or not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
         raise ValueError("it must be a number")
     return float(text)
 
 
 def _whole_number(cell: object) -> int:
+    text = str(cell).strip()
+    if not isinstance(cell, bool) and _WHOLE.fullmatch(text):
+        return int(text)  # exact, however long
     try:
         number = _number(cell)
     except ValueError:
@@ -199,6 +211,8 @@ def _answer(cell: object, scale: tuple[int, int] | None) -> float:
     number = _number(cell)
     if scale and not (number.is_integer() and scale[0] <= number <= scale[1]):
         raise ValueError(f"it must be a whole number from {scale[0]} to {scale[1]}, or empty where missing")
+    if abs(number) > LARGEST_ANSWER:
+        raise ValueError(f"it must lie between -{LARGEST_ANSWER:.0f} and {LARGEST_ANSWER:.0f}")
     return number
 
 
@@ -207,8 +221,8 @@ def _refuse_unscored(frame: pd.DataFrame, items: Sequence[int], scored_items: Se
     for i, item in enumerate(items):
         if item not in scored:
             raise ValuestabError(
-                f"{_row(frame, i)}: item {item} is unknown, the questionnaire has {min(scored)} to {max(scored)}; "
-                "remove it, or give the key of your own questionnaire."
+                f"{_row(frame, i)}: item {item} is not among the items {min(scored)} to {max(scored)} of the "
+                "questionnaire; remove it, or give a key of your own."
             )
 
 
@@ -219,13 +233,11 @@ def _refuse_incomplete(levels: Sequence[tuple], codes: Sequence[np.ndarray]) -> 
     if len(there) == n:
         return
     lacking = (cell for cell in product(*(range(len(level)) for level in levels[:3])) if cell not in there)
-    named = [
-        f"persona {levels[2][p]!r} in context {levels[1][c]!r}" + (f" with seed {levels[0][s]}" if len(levels[0]) > 1 else "")
-        for s, c, p in islice(lacking, 3)
-    ]
+    seeds, contexts, personas = levels[:3]
+    named = [f"({personas[p]!r}, context {contexts[c]!r}, seed {seeds[s]})" for s, c, p in islice(lacking, 3)]
     raise ValuestabError(
-        f"{n - len(there)} of {n} participants have no rows at all, first {'; '.join(named)}: every persona must answer "
-        "in every context with every seed, so add them or leave that persona, context or seed out."
+        f"{n - len(there)} of {n} participants have no rows, such as {', '.join(named)}: every persona must "
+        "be in every context with every seed, so add these, or leave out their persona, context or seed."
     )
 
 
@@ -237,6 +249,6 @@ def _refuse_duplicates(frame: pd.DataFrame, cells: np.ndarray, labels: Sequence[
     first = np.flatnonzero(cells == cells[second])[0]
     seed, context, persona, item = (label[second] for label in labels)
     raise ValuestabError(
-        f"{_row(frame, first)} and row {frame.index[second]} both answer item {item} as persona {persona!r} in context "
-        f"{context!r} with seed {seed}: keep one of them, or tell them apart in a seed column."
+        f"{_row(frame, first)} and row {frame.index[second]} both answer item {item} for {persona!r}, "
+        f"context {context!r}, seed {seed}: keep one of them, or tell them apart in the column seed."
     )

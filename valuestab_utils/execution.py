@@ -38,7 +38,7 @@ _PAGE = """{%- extends 'index.html.j2' -%}
 
 
 def execute(notebook: Path, parameters: Mapping[str, object], output: Path) -> None:
-    """Execute one notebook in its own folder; ``output`` and a page (.html) beside it appear only if it succeeds.
+    """Execute one notebook in its own folder; ``output`` and a page (.html) appear only if it succeeds.
 
     Its progress bars are shown on this process' standard error too.
 

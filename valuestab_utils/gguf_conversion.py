@@ -16,7 +16,7 @@ _NO_SPACE = f"os error {errno.ENOSPC}"
 
 
 def convert_gguf(gguf: Path, folder: Path) -> None:
-    """Turn SmolLM2's GGUF file into a model folder: fp32 weights, tokenizer, chat template, generation config.
+    """Turn SmolLM2's GGUF file into a model folder with fp32 weights, tokenizer and chat template.
 
     Parameters
     ----------

@@ -137,7 +137,12 @@ def letter_mass_boxes(answers: pd.DataFrame) -> Figure:
     """Letter mass of every answer by model and format: how much of the probability is on the letters at all."""
     rows = answers.assign(respondent=_labels(answers))
     figure, axes = plt.subplots(figsize=(7.5, 1.2 + 0.45 * rows["respondent"].nunique()))
-    sns.boxplot(rows, x="letter_mass", y="respondent", color="C0", width=0.55, fliersize=2, ax=axes)
+    groups = {name: part["letter_mass"] for name, part in rows.groupby("respondent", sort=False)}
+    axes.boxplot(
+        list(groups.values()), orientation="horizontal", tick_labels=list(groups), widths=0.55, patch_artist=True,
+        boxprops={"facecolor": "C0"}, medianprops={"color": "black"}, flierprops={"markersize": 2},
+    )
+    axes.invert_yaxis()
     axes.set(xlim=(0, 1.02), xlabel="letter mass (summed probability of the letters, per answer)", ylabel="")
     axes.set_title("Does the model answer with a letter?")
     return figure

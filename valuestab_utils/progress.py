@@ -65,7 +65,7 @@ def progress(
         unit=unit,
         disable=total == 0,
         mininterval=_INTERVAL,
-        gui=True,
+        gui=True,  # tqdm counts, and leaves the showing to `display`
         file=sys.stderr,
     )
 
@@ -75,9 +75,7 @@ class _Bar(tqdm):
 
     def __init__(self, *args, **kwargs):
         self._shown_at: list[_Screen] = []
-        super().__init__(
-            *args, **kwargs
-        )  # gui=True in kwargs: tqdm counts and leaves the showing to `display`
+        super().__init__(*args, **kwargs)
         if not self.disable:
             self._shown_at = list(_screens())
             self.display()

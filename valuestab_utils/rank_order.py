@@ -112,8 +112,8 @@ def rank_order_stability(value_scores: np.ndarray) -> RankOrderStability:
     scores = checked_scores(value_scores)
     if scores.shape[1] < FEWEST_OBSERVATIONS:
         raise ValuestabError(
-            f"Rank-order stability needs at least 3 personas, not {scores.shape[1]}: add personas, or take the "
-            "ipsative stability alone."
+            f"Rank-order stability needs at least 3 personas, not {scores.shape[1]}: add some, or take "
+            "the ipsative stability alone."
         )
     correlations = between_contexts(scores)
     per_value, pairwise = means_over_pairs(correlations)

@@ -69,7 +69,7 @@ def reproduce(
 
 
 def prepare_model(profile: str, model: str) -> str:
-    """Check the names of profile and model, make the embedded model if it is the one, and return the run's name.
+    """Check the names of profile and model, make the embedded model if it is the one; return the run's name.
 
     Its results and figures go by that name: the profile, and the model if it is not the profile's own.
 

@@ -1,7 +1,7 @@
-"""Stability of values over contexts, from a table of answers: the functions, and the command that reports on a file.
+"""Stability of values over contexts: all its functions in one place, and the report on a table of answers.
 
-``python -m valuestab_utils.stability ANSWERS.csv [--key KEY.json]`` prints one JSON object. The functions that it is
-built from stand in `value_scores`, `rank_correlation`, `rank_order` and `ipsative`, and can be imported from here.
+``python -m valuestab_utils.stability ANSWERS.csv [--key KEY.json]`` prints the report as one JSON object. The
+functions stand in `value_scores`, `rank_correlation`, `rank_order` and `ipsative`; import them from here.
 """
 
 import argparse
@@ -56,16 +56,16 @@ PVQ_SCALE = (1, 6)
 def stability_report(frame: pd.DataFrame, key: Key | None = None) -> dict:
     """Rank-order and ipsative stability of a table of answers, as plain data for JSON.
 
-    Answers are centred on each participant's mean over all its answered items, also those that no value counts.
+    Answers are centred on each participant's mean over all its answered items, scored or not.
 
     Parameters
     ----------
     frame : DataFrame
-        Columns context, persona, item, answer and perhaps seed, a row for each answer, in any order. An answer is
-        missing if its cell is empty, NA or NaN, or its row is absent.
+        Columns context, persona, item, answer and perhaps seed, a row for each answer, in any order. Missing
+        answers are cells that are empty, NA or NaN, or absent rows.
     key : mapping of str to sequence of int, optional
-        The items of each value. Without it, or if it is the same, the PVQ-40's: its 40 items and no others, answers
-        1 to 6. With another key answers may be any numbers, and items outside the key count for centring alone.
+        The items of each value. Without it, or if it is the same, the PVQ-40's: its 40 items and no others,
+        answers 1 to 6. With another key answers may be any numbers, and items outside it count for centring.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def stability_report(frame: pd.DataFrame, key: Key | None = None) -> dict:
         Numbers are float, or None where undefined.
 
         rank_order, rank_order_se
-            Mean over seeds of each seed's rank-order stability, and standard error over seeds (None with one).
+            Mean over seeds of each seed's rank-order stability, and standard error over them (None with one).
         per_value
             {value: rank-order stability, mean over pairs of contexts and seeds}.
         per_seed
@@ -85,8 +85,8 @@ def stability_report(frame: pd.DataFrame, key: Key | None = None) -> dict:
         per_persona, pairwise_ipsative
             {persona: ipsative stability}, and {context: {other context: mean over personas and seeds}}.
         undefined
-            Correlations without a value, left out of all means: their number, out of how many, the number for each
-            value, and the reasons (a constant vector, or fewer than three complete observations).
+            Correlations that do not exist and are left out of all means: how many, out of how many, how many
+            for each value, and the reasons (a constant vector, or fewer than three complete observations).
         missing_answers, unscored_items
             Number of missing answers; items that are in no value.
         n_contexts, n_personas, n_items, n_seeds, centred, units
@@ -95,7 +95,8 @@ def stability_report(frame: pd.DataFrame, key: Key | None = None) -> dict:
     Raises
     ------
     ValuestabError
-        If the table or the key is not as above, or has fewer than two contexts, three personas or three values.
+        If the table or the key is not as above, or there are fewer than two contexts, three personas or three
+        values.
 
     References
     ----------
@@ -105,17 +106,17 @@ def stability_report(frame: pd.DataFrame, key: Key | None = None) -> dict:
     --------
     Three personas answer three items alike in both contexts:
 
-    >>> rows = [("Sam", 1, 6), ("Sam", 2, 2), ("Sam", 3, 1), ("Frodo", 1, 5), ("Frodo", 2, 3), ("Frodo", 3, 1),
-    ...         ("Gollum", 1, 1), ("Gollum", 2, 6), ("Gollum", 3, 3)]
-    >>> frame = pd.DataFrame([("joke", *row) for row in rows] + [("chess", *row) for row in rows],
-    ...                      columns=["context", "persona", "item", "answer"])
+    >>> answers = {"Sam": (6, 2, 1), "Frodo": (5, 3, 1), "Gollum": (1, 6, 3)}
+    >>> rows = [(context, persona, item, answer) for context in ("joke", "chess") for persona in answers
+    ...         for item, answer in enumerate(answers[persona], start=1)]
+    >>> frame = pd.DataFrame(rows, columns=["context", "persona", "item", "answer"])
     >>> report = stability_report(frame, key={"Benevolence": [1], "Power": [2], "Security": [3]})
     >>> report["rank_order"], report["rank_order_se"], report["ipsative"], report["ipsative_se"]
     (1.0, None, 1.0, 0.0)
     """
     pvq40 = read_key()
     key = pvq40 if key is None else check_key(key)
-    is_pvq40 = {v: sorted(items) for v, items in key.items()} == {v: sorted(items) for v, items in pvq40.items()}
+    is_pvq40 = {v: set(items) for v, items in key.items()} == {v: set(items) for v, items in pvq40.items()}
     scored = [item for items in key.values() for item in items]
     answers = answers_array(frame, scored, scale=PVQ_SCALE if is_pvq40 else None, only_scored=is_pvq40)
     scores = [value_scores(of_seed, key, answers.items) for of_seed in answers.coded]
@@ -127,9 +128,9 @@ def stability_report(frame: pd.DataFrame, key: Key | None = None) -> dict:
     return {
         "rank_order": _plain(estimate.mean),
         "rank_order_se": _plain(estimate.standard_error),
-        "per_value": _named(key, mean_of_defined(np.stack([seed.per_value for seed in rank_order]), axis=0)),
+        "per_value": _named(key, mean_of_defined([seed.per_value for seed in rank_order], axis=0)),
         "per_seed": _named(answers.seeds, [seed.overall for seed in rank_order]),
-        "pairwise": _pairs(contexts, mean_of_defined(np.stack([seed.pairwise for seed in rank_order]), axis=0)),
+        "pairwise": _pairs(contexts, mean_of_defined([seed.pairwise for seed in rank_order], axis=0)),
         "pairwise_ipsative": _pairs(contexts, ipsative.pairwise),
         "ipsative": _plain(ipsative.overall),
         "ipsative_se": _plain(ipsative.standard_error),
@@ -183,9 +184,9 @@ def _undefined(key: Key, rank_order: Sequence[UndefinedCounts], ipsative: Undefi
 
 
 def _units(defined_seeds: int, n_seeds: int, defined_personas: int, n_personas: int) -> str:
-    """What the standard errors are over, with the seeds and personas that have no stability and are left out."""
-    seeds = f"over {defined_seeds} seeds" if defined_seeds > 1 else "none, it takes at least 2 seeds"
-    personas = f"over {defined_personas} personas" if defined_personas > 1 else "none, it takes at least 2 personas"
+    """What the standard errors are over, and how many seeds and personas have no stability."""
+    seeds = f"over {defined_seeds} seeds" if defined_seeds > 1 else "none, it takes 2 seeds"
+    personas = f"over {defined_personas} personas" if defined_personas > 1 else "none, it takes 2 personas"
     if defined_seeds < n_seeds:
         seeds += f" ({n_seeds - defined_seeds} of {n_seeds} left out as undefined)"
     if n_seeds > 1:
@@ -204,14 +205,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "answers",
         metavar="ANSWERS.csv",
-        help="columns context, persona, item, answer (empty, NA or NaN where missing) and perhaps seed (whole numbers)",
+        help="columns context, persona, item, answer (empty, NA or NaN where missing), perhaps seed",
     )
     parser.add_argument(
-        "--key", metavar="KEY.json", help="{value: [items]} of another questionnaire than the PVQ-40 (answers 1-6)"
+        "--key", metavar="KEY.json", help="{value: [items]}; without it the PVQ-40, with answers 1 to 6"
     )
     given = parser.parse_args(argv)
     try:
-        report = stability_report(read_answers(given.answers), read_key(given.key) if given.key else None)
+        key = None if given.key is None else read_key(given.key)
+        report = stability_report(read_answers(given.answers), key)
     except ValuestabError as error:
         print(error, file=sys.stderr)
         return 2
