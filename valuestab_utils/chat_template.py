@@ -7,7 +7,6 @@ demand that user and assistant alternate, beginning with the user. Each is found
 import functools
 import hashlib
 from collections.abc import Sequence
-from datetime import date
 from typing import TypedDict
 
 import jinja2
@@ -15,7 +14,12 @@ import jinja2
 from valuestab_utils.errors import ValuestabError
 
 # Some templates print the day. A prompt must not depend on it: this is the day that Llama 3.1's template falls back to.
-_DATE = date(2024, 7, 26)
+# It comes as the variable date_string or, in place of the library's own function, from this macro.
+_DATE = "26 Jul 2024"
+_STRFTIME_NOW = (
+    "{%- macro strftime_now(form) -%}{{ form | replace('%d', '26') | replace('%b', 'Jul') | replace('%B', 'July')"
+    " | replace('%m', '07') | replace('%Y', '2024') | replace('%y', '24') | replace('%A', 'Friday') }}{%- endmacro -%}"
+)
 
 
 class Message(TypedDict):
@@ -46,11 +50,12 @@ class ChatTemplate:
                 "run this model in the format 'base'."
             )
         self.tokenizer = tokenizer
+        self._source = tokenizer.get_chat_template()
 
     @property
     def digest(self) -> str:
         """First 12 hexadecimal digits of the SHA-256 of the template's source."""
-        return hashlib.sha256(str(self.tokenizer.chat_template).encode()).hexdigest()[:12]
+        return hashlib.sha256(self._source.encode()).hexdigest()[:12]
 
     @functools.cached_property
     def accepts_system(self) -> bool:
@@ -126,11 +131,11 @@ class ChatTemplate:
         going_on = messages[-1]["role"] != "assistant"
         return self.tokenizer.apply_chat_template(
             [dict(message) for message in messages],  # a copy: the library marks the message that goes on
+            chat_template=(_STRFTIME_NOW if "strftime_now" in self._source else "") + self._source,
             tokenize=False,
             add_generation_prompt=going_on,
             continue_final_message=begun is not None,
-            date_string=_DATE.strftime("%d %b %Y"),
-            strftime_now=_DATE.strftime,
+            date_string=_DATE,
         )
 
     def _bos_before(self, text: str) -> str:

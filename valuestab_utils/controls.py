@@ -1,7 +1,7 @@
-"""Two respondents whose stability is known beforehand, to show that the pipeline can tell stable from unstable.
+"""Two respondents whose stability is known beforehand: can the pipeline tell stable from unstable?
 
-They take the place of a language model and know what it knows: the text of each prompt. A wrong persona, portrait,
-option order or letter anywhere between prompt and statistics therefore shows in their stability.
+They take the place of a language model and know what it knows: the text of each prompt. A wrong persona,
+portrait, option order or letter anywhere between prompt and statistics therefore shows in their stability.
 """
 
 import hashlib
@@ -20,7 +20,15 @@ from valuestab_utils.respondents import Answers, Prompt, Respondent, Text
 from valuestab_utils.stability import ipsative_stability, rank_order_stability, value_scores
 
 _WORDS = "well then the road goes on under a grey sky and nobody asks why we came here so late today".split()
-_DIFFUSENESS = 0.5  # how far from its latent answer a synthetic respondent's options keep probability, in codes
+_DIFFUSENESS = 0.5  # how far from the latent answer the options keep probability, in codes
+
+# How each format begins a prompt that induces a persona; the group is its description.
+_INDUCTION = re.compile(
+    r"\A(?:<system> You are (?P<tuned_sys>.*?)\n<user>"
+    r"|<user> You are (?P<tuned_no_sys>.*?)\n<assistant> OK\n"
+    r"|CONTEXT: The following is a conversation with (?P<base>.*?)\nUSER:)",
+    flags=re.DOTALL,
+)
 
 
 class PlainTemplate:
@@ -44,14 +52,14 @@ class _Control(Respondent):
         """Write a few words that say nothing, from the session's own noise."""
         texts = []
         for prompt in prompts:
-            n_words = int(prompt.noise.integers(4, min(12, max_new_tokens)))
+            n_words = int(prompt.noise.integers(4, 12))
             texts.append(Text(" ".join(prompt.noise.choice(_WORDS, n_words)), n_words, "eos", 0))
         return texts
 
     def answer(self, prompts: Sequence[Prompt], letters: str) -> Answers:
         """Score the letters by the control's own rule; all the probability is on them."""
         utilities = np.array([self._utilities(prompt.text, letters) for prompt in prompts])
-        logprobs = utilities - np.log(np.exp(utilities).sum(1, keepdims=True))
+        logprobs = utilities - np.logaddexp.reduce(utilities, axis=1, keepdims=True)
         return Answers(logprobs, [""] * len(prompts), np.full(len(prompts), -np.inf))
 
 
@@ -105,33 +113,34 @@ class SyntheticRespondent(_Control):
 
     def __init__(self, instrument: Instrument, settings: SyntheticSettings = SyntheticSettings()):
         self.instrument, self.parameters = instrument, settings
-        self._values = {portrait: item.value for item in instrument.items for portrait in (item.male, item.female)}
+        self._values = {text: item.value for item in instrument.items for text in (item.male, item.female)}
 
     @property
     def settings(self) -> dict:
         """All that decides its results beside the sessions."""
-        return {"model_source": "control", "model_revision": "synthetic-1", "synthetic": asdict(self.parameters)}
+        parameters = asdict(self.parameters)
+        return {"model_source": "control", "model_revision": "synthetic-1", "synthetic": parameters}
 
     def _utilities(self, text: str, letters: str) -> np.ndarray:
-        before, portrait, shown = self._parse(text)
-        if len(shown) != len(letters):
-            raise ValuestabError(f"The synthetic respondent was asked for {letters} but shown {len(shown)} options.")
+        before, portrait, shown = self._parse(text, letters)
         value = self._values[portrait]
-        latent = self.profile(_persona_text(before))[VALUES.index(value)]
+        induction = _INDUCTION.match(before)
+        latent = self.profile(induction[induction.lastgroup] if induction else "")[VALUES.index(value)]
         latent += _noise("context", before, value).normal(0, self.parameters.context)
         latent += _noise("answer", text).normal(0, self.parameters.answer)
         codes = np.array([self.instrument.options.index(option) + 1 for option in shown])
-        return _option_utilities(latent, codes) + self.parameters.letter_bias * (np.array(list(letters)) == "C")
+        is_favourite = np.array(list(letters)) == "C"
+        return _option_utilities(latent, codes) + self.parameters.letter_bias * is_favourite
 
     def profile(self, description: str) -> np.ndarray:
-        """The stable part of a persona's ten values, shape (values,), in codes; from its description alone."""
+        """The stable part of a persona's ten values, shape (values,), in codes: a hash of the description."""
         middle = (len(self.instrument.options) + 1) / 2
         return middle + _noise("profile", description).normal(0, self.parameters.profile, len(VALUES))
 
     def expected_stability(
         self, personas: Sequence[Persona], n_contexts: int, n_seeds: int, draws: int = 100
     ) -> dict[str, tuple[float, float]]:
-        """Stability that the settings imply, straight from the model of the answers: no prompt, letter or file.
+        """Stability that the settings imply, from the model of the answers alone: no prompt, letter or file.
 
         Parameters
         ----------
@@ -144,8 +153,8 @@ class SyntheticRespondent(_Control):
         Returns
         -------
         dict
-            For "rank_order" (only with three personas or more that have a description) and "ipsative": mean and
-            standard deviation over simulated studies of the stability that a study of this size finds.
+            For "rank_order" (only with three personas or more that have a description) and "ipsative": mean
+            and standard deviation over simulated studies of the stability that a study of this size finds.
         """
         rng = np.random.default_rng(0)
         profiles = np.array([self.profile(persona.description) for persona in personas])  # (P, V)
@@ -153,39 +162,37 @@ class SyntheticRespondent(_Control):
         found: dict[str, list[float]] = {"rank_order": [], "ipsative": []}
         compare_personas = len(personas) >= 3 and all(persona.induced for persona in personas)
         for _ in range(draws):
-            studies = [self._simulate(rng, profiles, items, n_contexts) for _ in range(n_seeds)]
+            seeds = [self._simulate(rng, profiles, items, n_contexts) for _ in range(n_seeds)]
             if compare_personas:
-                found["rank_order"].append(np.mean([rank_order_stability(scores).overall for scores in studies]))
-            found["ipsative"].append(np.mean([ipsative_stability(scores).overall for scores in studies]))
+                found["rank_order"].append(np.mean([rank_order_stability(seed).overall for seed in seeds]))
+            found["ipsative"].append(np.mean([ipsative_stability(seed).overall for seed in seeds]))
         return {name: (float(np.mean(x)), float(np.std(x, ddof=1))) for name, x in found.items() if x}
 
     def _simulate(self, rng, profiles: np.ndarray, items: list[int], n_contexts: int) -> np.ndarray:
         shape = (n_contexts, len(profiles))
         by_value = profiles + rng.normal(0, self.parameters.context, (*shape, len(VALUES)))  # (C, P, V)
-        latent = by_value[..., items] + rng.normal(0, self.parameters.answer, (*shape, len(items)))  # (C, P, I)
-        n_options = len(self.instrument.options)
-        bias = self.parameters.letter_bias * (rng.integers(n_options, size=latent.shape)[..., None] == np.arange(n_options))
-        codes = np.arange(1, n_options + 1)
-        answers = (_option_utilities(latent[..., None], codes) + bias).argmax(-1) + 1.0
+        latent = by_value[..., items]  # (C, P, I)
+        latent = latent + rng.normal(0, self.parameters.answer, latent.shape)
+        codes = np.array(self.instrument.codes)
+        at_favourite = rng.choice(codes, latent.shape)[..., None] == codes  # (C, P, I, codes)
+        utilities = _option_utilities(latent[..., None], codes) + self.parameters.letter_bias * at_favourite
+        answers = utilities.argmax(-1) + 1.0
         return value_scores(answers, self.instrument.key, [item.item for item in self.instrument.items])
 
-    def _parse(self, text: str) -> tuple[str, str, list[str]]:
-        """What precedes the last question, its portrait, and its options in the order shown."""
-        found = list(re.finditer(rf"([^\n]*)((?:\n\([{LETTERS}]\) [^\n]*)+)\n", text))
-        portrait = found[-1].group(1) if found else ""
+    def _parse(self, text: str, letters: str) -> tuple[str, str, list[str]]:
+        """What precedes the last question, its portrait, and its options in the order of the letters."""
+        before, _, asked = text.rpartition(self.instrument.instruction)
+        portrait, *lines = asked.strip().split("\n")
         if portrait not in self._values:
             raise ValuestabError(f"The synthetic respondent does not know the item {portrait!r}.")
-        shown = [line[4:] for line in found[-1].group(2).strip().split("\n")]
-        return text[: text.rindex(self.instrument.instruction)], portrait, shown
+        options = [line for line in lines if re.match(rf"\([{LETTERS}]\) ", line)]
+        if "".join(option[1] for option in options) != letters:
+            raise ValuestabError(f"The synthetic respondent was asked for {letters}, but shown {options}.")
+        return before, portrait, [option[4:] for option in options]
 
 
 def _option_utilities(latent, codes: np.ndarray) -> np.ndarray:
     return -((codes - latent) ** 2) / (2 * _DIFFUSENESS**2)
-
-
-def _persona_text(text: str) -> str:
-    found = re.search(r"(?:You are |CONTEXT: The following is a conversation with )(.*)", text)
-    return found.group(1) if found else ""
 
 
 def _noise(*parts: str) -> np.random.Generator:

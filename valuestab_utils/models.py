@@ -1,92 +1,41 @@
-"""Language models: which ones are known, and how one is loaded and asked."""
+"""Language models: how one is loaded, speaks and answers."""
 
+import difflib
 import functools
 import hashlib
-import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
-import yaml
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from valuestab_utils import shared_prefix
 from valuestab_utils.chat_template import ChatTemplate, encode
-from valuestab_utils.embedded import ensure_embedded_model
+from valuestab_utils.embedded import EMBEDDED_NAME, ensure_embedded_model
 from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.instruments import PVQ_OPTIONS
 from valuestab_utils.letters import letter_tokens
-from valuestab_utils.paths import DATA
+from valuestab_utils.model_cards import ModelCard, known_models, model_card
+from valuestab_utils.prompts import LETTERS
 from valuestab_utils.respondents import Answers, Prompt, Respondent, Text
 from valuestab_utils.sampling import Sampling, sample_messages
 from valuestab_utils.scoring import score_on_shared_prefix, score_one_by_one
-from valuestab_utils.sessions import slug
 
 # Largest difference that scoring on a shared prefix may make to a letter's log-probability, in nats.
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.5}
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What is known of a model before it is loaded.
-
-    Attributes
-    ----------
-    name : str
-        Name under which its results are kept.
-    source : str
-        Folder or hub id that it is loaded from, or "embedded".
-    format : str or None
-        Its own format (paper 001, B.2); None is found out from its chat template.
-    family : str
-    sampling : Sampling or None
-        None takes what the model's own generation_config.json says.
-    """
-
-    name: str
-    source: str
-    format: str | None
-    family: str
-    sampling: Sampling | None
-
-
-@functools.cache
-def known_models() -> dict[str, ModelCard]:
-    """The models of data/models.yaml by name."""
-    entries = yaml.safe_load((DATA / "models.yaml").read_text(encoding="utf-8"))
-    return {
-        name: ModelCard(
-            name=slug(name),
-            source=entry.get("id", name),
-            format=entry["format"],
-            family=entry["family"],
-            sampling=Sampling(**entry.get("sampling", {})),
-        )
-        for name, entry in entries.items()
-    }
-
-
-def model_card(model: str) -> ModelCard:
-    """Find what ``model`` means: a name in data/models.yaml, a folder, or a hub id (``owner/name``).
-
-    Raises
-    ------
-    ValuestabError
-        If it is none of these; the nearest known name is suggested.
-    """
-    if model in known_models():
-        return known_models()[model]
-    if Path(model).expanduser().is_dir():
-        folder = Path(model).expanduser().resolve()
-        return ModelCard(slug(folder.name), str(folder), None, folder.name, None)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", model) and not model.startswith("."):
-        return ModelCard(slug(model), model, None, model.split("/")[0], None)
-    check_known("model (neither a folder nor a hub id like owner/name)", model, known_models())
-    raise AssertionError("unreachable")
+# What a model folder must have, by patterns of file names; all of it goes into the folder's checksum.
+_PARTS = {
+    "config.json": ["config.json"],
+    "weights (*.safetensors or *.bin)": ["*.safetensors", "*.bin"],
+    "tokenizer (tokenizer.json and the like)": ["tokenizer*", "vocab*", "merges*", "*tokens*.json"],
+}
+# Sampling settings that a generation_config.json may have and `Sampling` has not, with the value that is off.
+_NOT_SAMPLED = {"min_p": 0, "typical_p": 1, "epsilon_cutoff": 0, "eta_cutoff": 0, "no_repeat_ngram_size": 0}
 
 
 class LanguageModel(Respondent):
@@ -105,11 +54,12 @@ class LanguageModel(Respondent):
         self.card, self.model, self.tokenizer, self.revision = card, model, tokenizer, revision
         self.name, self.family = card.name, card.family
         self.template = ChatTemplate(tokenizer) if tokenizer.chat_template else None
-        self.sampling = card.sampling or _own_sampling(model.generation_config)
+        self.sampling = card.sampling or _own_sampling(card.name, model.generation_config)
         self.context_length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.tokens_computed = 0
         self._trusts_shared_prefix = False
-        self._letters = functools.cache(lambda letters: letter_tokens(tokenizer, letters))
+        self._letter_tokens = functools.cache(lambda letters: letter_tokens(tokenizer, letters))
+        self._letter_tokens(LETTERS[: len(PVQ_OPTIONS)])  # who cannot answer shall not talk for hours first
 
     @property
     def format(self) -> str:
@@ -136,16 +86,17 @@ class LanguageModel(Respondent):
         ids = [self._encode(prompt, max_new_tokens) for prompt in prompts]
         noises = [prompt.noise for prompt in prompts]
         cuts = [prompt.cut for prompt in prompts] if prompts[0].cut else None
-        sampled = sample_messages(self.model, self.tokenizer, ids, noises, self.sampling, max_new_tokens, cuts)
+        model, tokenizer = self.model, self.tokenizer
+        sampled = sample_messages(model, tokenizer, ids, noises, self.sampling, max_new_tokens, cuts)
         return [Text(s.text, s.n_tokens, s.finish, s.close_calls) for s in sampled]
 
     def answer(self, prompts: Sequence[Prompt], letters: str) -> Answers:
         """Score the letters after each prompt of one session."""
         ids = [self._encode(prompt, 0) for prompt in prompts]
-        tokens = self._letters(letters)
+        tokens = self._letter_tokens(letters)
         why_not = shared_prefix.obstacle(self.model, max(map(len, ids)))
         if why_not:
-            warnings.warn(f"{self.name} is scored one full prompt at a time, because {why_not}.", stacklevel=2)
+            warnings.warn(f"{self.name} is scored one full prompt at a time: {why_not}.", stacklevel=2)
             scores = score_one_by_one(self.model, ids, tokens)
         else:
             scores = score_on_shared_prefix(self.model, ids, tokens)
@@ -158,22 +109,22 @@ class LanguageModel(Respondent):
         ids = encode(self.tokenizer, prompt.text)
         if self.context_length is not None and len(ids) + room > self.context_length:
             raise ValuestabError(
-                f"Session {prompt.session}: its prompt has {len(ids)} tokens, and {room} more may follow, but "
-                f"{self.name} takes {self.context_length}: ask after fewer messages (n_messages)."
+                f"Session {prompt.session}: its prompt has {len(ids)} tokens, and {room} more may follow, "
+                f"but {self.name} takes {self.context_length}: ask after fewer messages (n_messages)."
             )
         return ids
 
     def _check_shared_prefix(self, prompt: Sequence[int], found: torch.Tensor, tokens) -> None:
-        # Once for each loaded model: an architecture with a feature that we do not know of must not pass unseen.
+        # Once for each loaded model: an architecture with a feature that we do not know of must not pass.
         if self._trusts_shared_prefix:
             return
         alone = score_one_by_one(self.model, [prompt], tokens).logprobs[0]
-        likely = alone > -10  # in half precision, the log-probability of what is all but impossible means little
-        off = (alone - found)[likely].abs().max().item() if likely.any() else 0.0
+        # In half precision, the log-probability of a letter that is no candidate means little.
+        off = (alone - found)[alone > alone.max() - 10].abs().max().item()
         if off > TOLERANCE[self.model.dtype]:
             raise ValuestabError(
-                f"{self.name} scores letters {off:.2g} nats differently on a shared prefix than alone (allowed: "
-                f"{TOLERANCE[self.model.dtype]:g}), so its architecture is not supported: please report this model."
+                f"{self.name} scores letters {off:.2g} nats differently on a shared prefix than alone, where "
+                f"{TOLERANCE[self.model.dtype]:g} are allowed; its architecture is not supported: report it."
             )
         self._trusts_shared_prefix = True
 
@@ -201,39 +152,64 @@ def load_model(model: str, dtype: str = "auto", device: str = "auto") -> Languag
         device = "cuda" if torch.cuda.is_available() else "cpu"
     torch_dtype = _DTYPES.get(dtype) or (torch.float32 if device == "cpu" else "auto")
     source = str(ensure_embedded_model()) if card.source == "embedded" else card.source
+    checksum = folder_checksum(Path(source)) if Path(source).is_dir() else None
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        loaded = AutoModelForCausalLM.from_pretrained(source, dtype=torch_dtype).to(device).eval()
-    except (OSError, ValueError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        loaded, report = AutoModelForCausalLM.from_pretrained(
+            source, dtype=torch_dtype, trust_remote_code=False, output_loading_info=True
+        )
+        loaded = loaded.to(device).eval()
+    except Exception as error:  # the libraries below have no common error for what they cannot load
+        reason = (str(error).strip().splitlines() or [""])[0].rstrip(".: ")
+        near = difflib.get_close_matches(model, known_models(), n=1, cutoff=0.8)
         raise ValuestabError(
-            f"Model {model!r} could not be loaded ({reason}): give a folder with config, weights and tokenizer, a hub "
-            f"id that this machine can reach, or one of {', '.join(known_models())}."
+            f"Model {model!r} could not be loaded ({type(error).__name__}: {reason}): give a folder with "
+            "config, weights and tokenizer, a hub id that this machine can reach, or a name in "
+            f"data/models.yaml such as {(near or [EMBEDDED_NAME])[0]!r}."
         ) from error
     finally:
         if bars:
             transformers_logging.enable_progress_bar()
-    revision = getattr(loaded.config, "_commit_hash", None) or weights_checksum(Path(source))
-    return LanguageModel(card, loaded, tokenizer, revision)
+    if report["missing_keys"]:  # the library would go on with random numbers
+        raise ValuestabError(
+            f"The checkpoint of {model!r} lacks {len(report['missing_keys'])} weights of its model, such as "
+            f"{min(report['missing_keys'])}: give a complete one, saved as a causal language model."
+        )
+    return LanguageModel(card, loaded, tokenizer, checksum or loaded.config._commit_hash)
 
 
 @functools.cache
-def weights_checksum(folder: Path) -> str:
-    """First 16 hexadecimal digits of the SHA-256 over a folder's weight files, in order of their names."""
-    files = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
-    if not files:
-        raise ValuestabError(f"Model folder {folder} has no weights (*.safetensors or *.bin).")
+def folder_checksum(folder: Path) -> str:
+    """First 16 hexadecimal digits of the SHA-256 over a model folder's config, weights and tokenizer files.
+
+    Raises
+    ------
+    ValuestabError
+        If one of these is missing.
+    """
     digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    for part, patterns in _PARTS.items():
+        files = sorted({file for pattern in patterns for file in folder.glob(pattern)})
+        if not files:
+            raise ValuestabError(
+                f"The model folder {folder} has no {part}: give one with config, weights and tokenizer."
+            )
+        for file in files:
+            with file.open("rb") as stream:
+                digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
 
 
-def _own_sampling(config) -> Sampling:
-    # None is "not given"; transformers itself would put top_k = 50 there, which no card asked for.
-    given = {name: getattr(config, name, None) for name in ("temperature", "top_p", "top_k", "repetition_penalty")}
-    return Sampling(**{name: value for name, value in given.items() if value is not None})
-
+def _own_sampling(name: str, config) -> Sampling:
+    for setting, off in _NOT_SAMPLED.items():
+        if getattr(config, setting, None) not in (None, off):
+            raise ValuestabError(
+                f"The generation_config.json of {name} asks for {setting}={getattr(config, setting)}, which "
+                "is not known here: give the model an entry in data/models.yaml with the sampling to be used."
+            )
+    # None is "not given"; older versions of transformers put top_k = 50 there, which no card asked for.
+    settings = ("temperature", "top_p", "top_k", "repetition_penalty")
+    given = {setting: getattr(config, setting, None) for setting in settings}
+    return Sampling(**{setting: value for setting, value in given.items() if value is not None})

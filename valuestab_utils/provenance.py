@@ -10,14 +10,23 @@ from valuestab_utils.respondents import Respondent
 
 
 def provenance(respondent: Respondent) -> dict[str, str]:
-    """Columns that say which model, which prompts and which code made a row."""
+    """Columns that say which model, which prompts and which code made a row.
+
+    Returns
+    -------
+    dict
+        ``family``; ``model_source`` (hub id, "embedded", or a local folder's name) and ``model_revision``
+        (the hub's commit, or a checksum of the folder); ``dtype`` (empty for a control); ``chat_template``, a
+        hash of it, or "none"; ``prompts``, a hash of this project's prompt texts; ``package_version`` and
+        ``git_commit``.
+    """
     settings = respondent.settings
     return {
         "family": respondent.family,
         "model_source": settings["model_source"],
         "model_revision": settings["model_revision"],
         "dtype": settings.get("dtype", ""),
-        "chat_template": settings.get("chat_template", respondent.template.digest if respondent.template else "none"),
+        "chat_template": respondent.template.digest if respondent.template else "none",
         "prompts": PROMPTS_DIGEST,
         "package_version": __version__,
         "git_commit": git_commit(),
@@ -26,8 +35,10 @@ def provenance(respondent: Respondent) -> dict[str, str]:
 
 @functools.cache
 def git_commit() -> str:
-    """Commit of the checkout that the package runs from, with "+changes" if files differ; "" outside a checkout."""
+    """Commit of the checkout that the package runs from, with "+changes" if files differ; else ""."""
     try:
+        if _git("rev-parse", "--show-prefix"):  # not the top of a checkout: a copy inside somebody else's
+            return ""
         commit = _git("rev-parse", "HEAD")
         return commit + ("+changes" if _git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from valuestab_utils.conversations import load_conversations, texts_by_session
+from valuestab_utils.conversations import load_conversations, texts_by_session, texts_digest
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.instruments import Instrument
 from valuestab_utils.progress import progress
 from valuestab_utils.prompts import LETTERS, PROMPTS_DIGEST, question, tested_prompt
 from valuestab_utils.provenance import provenance
-from valuestab_utils.respondents import Prompt, Respondent
+from valuestab_utils.respondents import Answers, Prompt, Respondent
 from valuestab_utils.sessions import Experiment, Session, slug
-from valuestab_utils.store import Folder, experiment_folder
+from valuestab_utils.store import Folder, check_unchanged, experiment_folder
 
 NEAR_TIE = 0.1  # nats between the two likeliest letters
 
@@ -24,54 +24,52 @@ def ask_questionnaire(
 ) -> pd.DataFrame:
     """Ask every item of ``instrument`` after each of an experiment's conversations; gives all the answers.
 
-    The conversations must be there (see `valuestab_utils.conversations.simulate_conversations`). Each session is
-    saved when it is answered.
+    The conversations must be there (see `valuestab_utils.conversations.simulate_conversations`). Each session
+    is saved when it is answered.
 
     Returns
     -------
     DataFrame
-        One row an answer: the session's identity, ``n_messages``, ``item``, ``value``, ``option_order`` (the codes at
-        the letters A, B, ...), ``logprob_A`` ... (nats), ``letter_mass``, ``letter``, ``answer`` (1 = first option),
-        ``near_tie``, ``stray_token`` with ``stray_logprob``, the instrument's name, wording and version, and
-        provenance.
+        One row an answer: the session's identity; ``persona_name``, ``persona_description`` and ``gender``;
+        ``n_messages`` before the item and ``conversation``, a hash of their texts; ``instrument``, its
+        ``wording`` and ``instrument_version``; ``item`` and its ``value``; ``option_order`` (the codes at the
+        letters A, B, ...), ``logprob_A`` ... (nats), ``letter_mass``, ``letter``, ``answer`` (1 = the first
+        option), ``near_tie``; ``stray_token``, the likeliest token that is no letter, and ``stray_logprob``;
+        and the columns of `valuestab_utils.provenance.provenance`.
     """
     folder = answer_folder(experiment, instrument, results_dir, respondent)
     todo = folder.missing(experiment.sessions)
-    if todo:
-        conversations = texts_by_session(load_conversations(experiment, results_dir))
+    conversations = texts_by_session(load_conversations(experiment, results_dir))
     with progress(total=len(todo), desc=f"{instrument.name} of {experiment}", unit="session") as bar:
         while todo:
-            for session in list(todo):
-                with folder.claim([session]) as mine:
-                    if not mine:
-                        continue  # another run is at it: come back later
-                    if folder.missing(mine):  # another run may have finished it between our look and our claim
-                        key = (session.persona.persona, session.topic.topic, session.seed)
-                        said = conversations.get(key, [])
-                        folder.write(session, _answers(session, respondent, instrument, said))
-                todo.remove(session)
-                bar.update(1)
-            if todo:
+            with folder.claim(todo, at_most=1) as mine:
+                for session in folder.missing(mine):  # by now, another run may have answered it
+                    said = conversations[session.key] if experiment.messages_of(session) else []
+                    folder.write(session, _answers(session, respondent, instrument, said))
+                bar.update(len(mine))
+            if not mine:  # all in other hands: let one of them finish
                 folder.wait_for(todo[0])
+            todo = [session for session in todo if session not in mine]
     return load_answers(experiment, instrument, results_dir)
 
 
 def load_answers(experiment: Experiment, instrument: Instrument, results_dir: Path) -> pd.DataFrame:
-    """Answers of an experiment as `ask_questionnaire` gives them, without asking."""
-    frame = answer_folder(experiment, instrument, results_dir).read_all(experiment.sessions)
-    if (frame["instrument_version"] != instrument.version).any():
-        raise ValuestabError(
-            f"The answers of {experiment} in {results_dir} were given to another text of {instrument.name} "
-            f"({frame['instrument_version'].iloc[0]}, now {instrument.version}): give another results_dir."
-        )
-    stored = frame.drop_duplicates("persona").set_index("persona")[["persona_description", "gender"]]
-    for persona in experiment.personas:
-        then, now = tuple(stored.loc[persona.persona]), (persona.description, persona.gender)
-        if then != now:
-            raise ValuestabError(
-                f"The answers of {persona.persona!r} ({experiment}) were given as {then}, but the population now says "
-                f"{now}: use another persona name or another results_dir."
-            )
+    """Answers of an experiment as `ask_questionnaire` gives them, without asking.
+
+    Raises
+    ------
+    ValuestabError
+        If a session has no answers, or was asked as another persona, with another text of the questionnaire
+        or after another conversation than those of the same name now.
+    """
+    folder = answer_folder(experiment, instrument, results_dir)
+    frame = folder.read_all(experiment.sessions)
+    conversations = texts_by_session(load_conversations(experiment, results_dir))
+    first_rows = frame.drop_duplicates(["persona", "topic", "seed"]).to_dict("records")
+    asked = {(row["persona"], row["topic"], row["seed"]): row for row in first_rows}
+    for session in experiment.sessions:
+        said = conversations[session.key] if experiment.messages_of(session) else []
+        check_unchanged(session, asked[session.key], _asked_with(session, instrument, said), folder.path)
     return frame
 
 
@@ -100,30 +98,25 @@ def answer_folder(
     path = experiment_folder(results_dir, experiment) / name / f"n{experiment.n_messages}"
     if respondent is None:
         return Folder(path)
-    return Folder(path, {**respondent.settings, "prompts": PROMPTS_DIGEST, "instrument": instrument.version})
+    own = {"population": experiment.population, "instrument": instrument.version}
+    return Folder(path, {**respondent.settings, "prompts": PROMPTS_DIGEST, **own})
 
 
 def _answers(
     session: Session, respondent: Respondent, instrument: Instrument, conversation: Sequence[str]
 ) -> pd.DataFrame:
     letters = LETTERS[: len(instrument.options)]
-    prompts = item_prompts(session, respondent, instrument, conversation)
-    try:
-        scored = respondent.answer(prompts, letters)
-    except ValuestabError as error:
-        raise error if str(session) in str(error) else ValuestabError(f"Session {session}: {error}") from error
+    scored = _scored(session, respondent, instrument, conversation)
     orders = np.array([session.option_order(item.item, len(letters)) for item in instrument.items])  # (I, L)
     chosen = scored.logprobs.argmax(1)  # (I,)
-    best = np.sort(scored.logprobs, 1)[:, ::-1]
+    best = np.sort(scored.logprobs, 1)[:, ::-1]  # (I, L)
     return pd.DataFrame(
         {
             **session.identity,
-            "persona_description": session.persona.description,
-            "gender": session.persona.gender,
+            **_asked_with(session, instrument, conversation),
             "n_messages": max(len(conversation) - 1, 0),
             "instrument": instrument.name,
             "wording": instrument.wording,
-            "instrument_version": instrument.version,
             "item": [item.item for item in instrument.items],
             "value": [item.value for item in instrument.items],
             "option_order": list(orders),
@@ -137,3 +130,32 @@ def _answers(
             **provenance(respondent),
         }
     )
+
+
+def _scored(
+    session: Session, respondent: Respondent, instrument: Instrument, conversation: Sequence[str]
+) -> Answers:
+    try:
+        prompts = item_prompts(session, respondent, instrument, conversation)
+        scored = respondent.answer(prompts, LETTERS[: len(instrument.options)])
+        if np.isnan(scored.logprobs).any() or not np.isfinite(scored.logprobs.max(1)).all():
+            raise ValuestabError(
+                f"{respondent.name} gives no letter a probability, so there is no answer to read: load it in "
+                "another dtype (float32 is safest)."
+            )
+    except ValuestabError as error:
+        if str(session) in str(error):
+            raise
+        raise ValuestabError(f"Session {session}: {error}") from error
+    return scored
+
+
+def _asked_with(session: Session, instrument: Instrument, conversation: Sequence[str]) -> dict[str, str]:
+    """All texts that a session's prompts are made of, by name or hash: other texts, other answers."""
+    return {
+        "persona_name": session.persona.name,
+        "persona_description": session.persona.description,
+        "gender": session.persona.gender,
+        "instrument_version": instrument.version,
+        "conversation": texts_digest(conversation),
+    }

@@ -34,7 +34,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Text:
-    """A message that a respondent wrote; ``finish`` is "eos", "label" or "length" (see `valuestab_utils.sampling`)."""
+    """A message that a respondent wrote; for ``finish`` see `valuestab_utils.sampling.Sampled`."""
 
     content: str
     n_tokens: int

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from transformers import RepetitionPenaltyLogitsProcessor
+from transformers import DynamicCache, RepetitionPenaltyLogitsProcessor
+from transformers.cache_utils import DynamicLayer
 
 from valuestab_utils.errors import ValuestabError
 
@@ -226,7 +227,24 @@ class _Decoder:
         lengths = torch.tensor([len(p) for p in prompts], device=model.device)
         self.mask = (torch.arange(longest, device=model.device) >= longest - lengths[:, None]).long()  # (B, T)
         self.cache = None
-        self.logits = self._forward(ids)
+        # A CPU gains nothing from a batch of whole prompts, and would compute its padding too. Caches of other kinds
+        # than the plain one (sliding windows) cannot be put together from several prompts.
+        plain = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+        self.logits = self._one_by_one(prompts) if model.device.type == "cpu" and plain else self._forward(ids)
+
+    def _one_by_one(self, prompts) -> torch.Tensor:
+        outputs = [
+            self.model(input_ids=torch.tensor([list(prompt)]), use_cache=True, logits_to_keep=1) for prompt in prompts
+        ]
+        caches = [output.past_key_values for output in outputs]
+        self.cache = DynamicCache()
+        for i in range(len(caches[0].layers)):
+            both = [(cache.layers[i].keys, cache.layers[i].values) for cache in caches]
+            keys, values = ([_left_padded(x, self.mask.shape[1]) for x in part] for part in zip(*both, strict=True))
+            self.cache.update(torch.cat(keys), torch.cat(values), i)
+            for cache in caches:  # free what has been copied: a batch of caches is large
+                cache.layers[i].keys = cache.layers[i].values = None
+        return self._checked(torch.cat([output.logits[:, -1] for output in outputs]))
 
     def advance(self, tokens: list[int], rows: list[int]) -> torch.Tensor:
         if len(rows) < len(self.mask):
@@ -249,9 +267,16 @@ class _Decoder:
             logits_to_keep=1,
         )
         self.cache = out.past_key_values
-        logits = out.logits[:, -1]  # (B, V)
+        return self._checked(out.logits[:, -1])
+
+    @staticmethod
+    def _checked(logits: torch.Tensor) -> torch.Tensor:
         if torch.isnan(logits).any():
             raise ValuestabError(
                 "The model gives NaN logits, so no text can be sampled: load it in another dtype (float32 is safest)."
             )
         return logits
+
+
+def _left_padded(x: torch.Tensor, length: int) -> torch.Tensor:
+    return torch.nn.functional.pad(x, (0, 0, length - x.shape[2], 0))  # (1, KV, T, D): T comes last but one

@@ -54,10 +54,16 @@ class Session:
         }
 
     @property
+    def key(self) -> tuple[str, str, int]:
+        """Persona, topic and seed: what tells the session apart inside its experiment."""
+        return self.persona.persona, self.topic.topic, self.seed
+
+    @property
     def stem(self) -> str:
-        """File name of the session inside its experiment's folder; distinct for distinct personas."""
-        persona = self.persona.persona
-        return f"{self.topic.topic}-seed{self.seed}-{slug(persona)}-{_digest(persona)[:6]}"
+        """File name of the session inside its experiment's folder; distinct for distinct sessions."""
+        persona, topic, seed = self.key
+        # The hash tells apart what a file system may not: upper and lower case, accents, long names.
+        return f"{slug(topic)[:60]}-seed{seed}-{slug(persona)[:60]}-{_digest(*self.key)[:8]}"
 
     def __str__(self) -> str:
         return "/".join(str(part) for part in self.identity.values())
@@ -65,16 +71,17 @@ class Session:
     def noise(self, message: int) -> np.random.Generator:
         """Generator of the sampling noise of one message of this session's conversation.
 
-        It depends on the session's identity and the message's number only, so that neither batches nor resuming
-        nor the conversation's final length change a text.
+        It depends on the session's identity and the message's number only, so that neither batches nor
+        resuming nor the conversation's final length change a text.
         """
         return _generator("conversation", *self.identity.values(), message)
 
     def option_order(self, item: int, n_options: int) -> tuple[int, ...]:
-        """Order in which an item's options are shown: element ``i`` is the code (1 = first option) at letter ``i``.
+        """Order in which the options are shown: element ``i`` is the code of the option at letter ``i``.
 
-        Drawn per persona, topic, seed and item (protocol, section 6). Model and format have no part in it: models
-        are compared on the same orders.
+        The code of the instrument's first option is 1. The order is drawn per population, persona, topic,
+        seed and item (protocol, section 6). Model and format have no part in it: models are compared on the
+        same orders.
 
         Examples
         --------
@@ -98,7 +105,8 @@ class Experiment:
     Raises
     ------
     ValuestabError
-        If ``n_messages`` is even or below 1, or a seed is not a plain integer.
+        If ``n_messages`` is no odd number, a seed is not a plain integer, or there are no personas, topics or
+        seeds, or one of them twice.
     """
 
     model: str
@@ -110,12 +118,13 @@ class Experiment:
     n_messages: int = 3
 
     def __post_init__(self):
-        if self.n_messages < 1 or self.n_messages % 2 == 0:
+        if type(self.n_messages) is not int or self.n_messages < 1 or self.n_messages % 2 == 0:
             raise ValuestabError(
-                f"n_messages is {self.n_messages}, but the tested model must speak last: use an odd number, 1 or more."
+                f"n_messages is {self.n_messages!r}, but must be an odd whole number, 1 or more, for the "
+                "tested model to speak last (items directly after the persona: the topic no_conversation)."
             )
         for seed in self.seeds:
-            if isinstance(seed, bool) or not isinstance(seed, int):
+            if type(seed) is not int:  # True is an int to isinstance
                 raise ValuestabError(f"Seed {seed!r} is not a plain integer: write seeds as [1, 2, 3].")
         for kind, names in (
             ("seeds", self.seeds),
@@ -124,7 +133,7 @@ class Experiment:
         ):
             if not names or len(set(names)) != len(names):
                 raise ValuestabError(
-                    f"The {kind} of an experiment must be distinct and at least one, but are {list(names)}."
+                    f"The {kind} of an experiment are {list(names)}, but must be distinct, and at least one."
                 )
 
     @property
@@ -148,7 +157,7 @@ class Experiment:
 
 
 def slug(name: str) -> str:
-    """ASCII file-name form of a name.
+    """ASCII file-name form of a name, never empty; two names may have the same.
 
     Examples
     --------
@@ -156,7 +165,7 @@ def slug(name: str) -> str:
     ('Eowyn-of-Rohan', 'mistralai--Mistral-7B-v0.1')
     """
     ascii_name = unicodedata.normalize("NFKD", name.replace("/", "--")).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", ascii_name).strip("-.")
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", ascii_name).strip("-.") or _digest(name)[:8]
 
 
 def _digest(*parts) -> str:

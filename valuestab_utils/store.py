@@ -1,8 +1,8 @@
 """Results on disk: one Parquet file a session, written whole or not at all, shared safely by several runs.
 
-The folder of an experiment is ``<results>/<model>/<format>/<population>``; in it, ``conversations/`` holds one file a
-session and ``<instrument>/n<messages>/`` one file a session with its answers. ``pandas.read_parquet`` reads either
-folder as one tidy frame.
+In an experiment's folder, ``<results>/<model>/<format>/<population>``, the folder ``conversations`` has a
+file for each session, and ``<instrument>/n<messages>`` one with its answers. ``pandas.read_parquet`` reads
+either folder as one tidy frame; what else is in there has a name that it passes over.
 """
 
 import fcntl
@@ -11,13 +11,13 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.dataset
 import pyarrow.parquet as pq
 
 from valuestab_utils.errors import ValuestabError
@@ -31,31 +31,25 @@ class Folder:
     ----------
     path : Path
     settings : dict, optional
-        All that decides the results in it beside the sessions. The first run writes them to ``settings.json``; a run
-        with others is refused. Without them, the folder can only be read.
+        All that decides the results in it beside the sessions. The first run writes them to
+        ``_settings.json``; a run with others is refused. Without them, the folder can only be read.
 
     Raises
     ------
     ValuestabError
-        If the folder was made with other settings.
+        If the folder was made with other settings, or cannot be written to.
     """
 
     def __init__(self, path: Path, settings: dict | None = None):
         self.path = path
         if settings is None:
             return
-        path.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        self._acquire(0, wait=True)
-        try:
-            _remove_leftovers(path)
-            self._check_settings(settings)
-        finally:
-            self._release(0)
-
-    def __del__(self):
-        if hasattr(self, "_lock"):
-            os.close(self._lock)
+        with self._sentence_if_unwritable("Results"):
+            path.mkdir(parents=True, exist_ok=True)
+            with self._lock_file() as lock:
+                fcntl.lockf(lock, fcntl.LOCK_EX, 1, 0)
+                _remove_leftovers(path)
+                self._check_settings(settings)
 
     def file(self, session: Session) -> Path:
         """Where the session's result is, or will be."""
@@ -63,16 +57,25 @@ class Folder:
 
     def missing(self, sessions: Sequence[Session]) -> list[Session]:
         """Those of ``sessions`` that have no result yet."""
-        there = {file.name for file in self.path.glob("*.parquet")}
-        return [session for session in sessions if self.file(session).name not in there]
-
-    def read(self, session: Session) -> pd.DataFrame:
-        """The session's result."""
-        return pq.read_table(self.file(session)).to_pandas()
+        return [session for session in sessions if not self.file(session).exists()]
 
     def n_rows(self, session: Session) -> int:
-        """Rows of the session's result, from the file's footer alone."""
-        return pq.read_metadata(self.file(session)).num_rows
+        """Rows of the session's result, from the file's footer alone; 0 if there is none."""
+        file = self.file(session)
+        if not file.exists():
+            return 0
+        with _sentence_if_unreadable(file):
+            return pq.read_metadata(file).num_rows
+
+    def read(self, session: Session) -> pd.DataFrame:
+        """The session's result.
+
+        Raises
+        ------
+        ValuestabError
+            If there is none, or its file is damaged.
+        """
+        return self.read_all([session])
 
     def read_all(self, sessions: Sequence[Session]) -> pd.DataFrame:
         """The results of several sessions, one after the other, as one tidy frame.
@@ -80,82 +83,80 @@ class Folder:
         Raises
         ------
         ValuestabError
-            If one of them is missing or is no Parquet file.
+            If one of them is missing, its file is damaged, or has other columns than the rest.
         """
         missing = self.missing(sessions)
         if missing:
             raise ValuestabError(
-                f"{len(missing)} of {len(sessions)} sessions have no result in {self.path} (first: {missing[0]}): "
-                "run the notebook that computes them."
+                f"{len(missing)} of {len(sessions)} sessions have no result in {self.path}, the first "
+                f"{missing[0]}: run the notebook that computes them."
             )
-        try:
-            dataset = pa.dataset.dataset([str(self.file(session)) for session in sessions], format="parquet")
-            return dataset.to_table().to_pandas()
-        except pa.ArrowInvalid as error:
-            raise ValuestabError(
-                f"A result file in {self.path} cannot be read ({error}): delete that file; the same command "
-                "computes its session anew."
-            ) from error
+        tables = [_read(self.file(session)) for session in sessions]
+        for session, table in zip(sessions, tables):
+            if table.schema != tables[0].schema:
+                raise ValuestabError(
+                    f"{self.file(session)} has other columns than {self.file(sessions[0])}, as from another "
+                    "version of this package, and the two must not mix: give another results_dir."
+                )
+        return pa.concat_tables(tables).to_pandas()
 
     def write(self, session: Session, frame: pd.DataFrame) -> None:
-        """Put the session's result in place, whole: a reader sees the old file or the new one, never half of one.
+        """Put the session's result in place, whole: a reader sees the old file or the new one.
 
         Raises
         ------
         ValuestabError
             If the disk is full or cannot be written; what was there stays.
         """
-        temporary = self.path / f".{session.stem}.{uuid.uuid4().hex}.tmp"
-        try:
-            with temporary.open("wb") as stream:
-                pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, self.file(session))
-        except OSError as error:
-            raise ValuestabError(
-                f"The result of session {session} could not be written to {self.path} ({error.strerror or error}): "
-                "make room or give another results_dir; everything before it is kept, and the same command goes on."
-            ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        with self._sentence_if_unwritable(f"The result of session {session}"):
+            _write_whole(self.file(session), lambda out: pq.write_table(table, out, write_page_checksum=True))
 
     @contextmanager
-    def claim(self, sessions: Sequence[Session]) -> Iterator[list[Session]]:
-        """Reserve sessions for this process while it computes them; gives those that no other run is computing.
+    def claim(self, sessions: Sequence[Session], at_most: int) -> Iterator[list[Session]]:
+        """Reserve sessions for this process while it computes them: the first that no other run is computing.
 
-        A claim ends with the block, or with the process, however that ends.
+        They may have a result by now: look again. A claim ends with the block, or with the process, however
+        that ends. A process holds one claim at a time.
         """
-        claimed = [session for session in sessions if self._acquire(_place(session))]
-        try:
+        with self._lock_file() as lock:
+            claimed: list[Session] = []
+            for session in sessions:
+                if len(claimed) == at_most:
+                    break
+                with suppress(BlockingIOError, PermissionError):  # in other hands
+                    fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(session))
+                    claimed.append(session)
             yield claimed
-        finally:
-            for session in claimed:
-                self._release(_place(session))
 
     def wait_for(self, session: Session) -> None:
         """Wait until no other run is computing ``session``."""
-        self._acquire(_place(session), wait=True)
-        self._release(_place(session))
+        with self._lock_file() as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX, 1, _place(session))
 
-    def _acquire(self, place: int, wait: bool = False) -> bool:
+    @contextmanager
+    def _lock_file(self) -> Iterator[int]:
+        # POSIX record locks: the system gives them back when the process ends or closes the file, so that
+        # nothing has to be cleaned up after a kill.
+        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.lockf(self._lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, place)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _release(self, place: int) -> None:
-        fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, place)
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def _check_settings(self, settings: dict) -> None:
-        file = self.path / "settings.json"
-        if not file.exists():
-            temporary = self.path / f".settings.{uuid.uuid4().hex}.tmp"
-            temporary.write_text(json.dumps(settings, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            os.replace(temporary, file)
-        stored = json.loads(file.read_text(encoding="utf-8"))
+        file = self.path / "_settings.json"
         now = json.loads(json.dumps(settings))
+        if not file.exists() and not any(self.path.glob("*.parquet")):
+            text = json.dumps(now, indent=1, ensure_ascii=False) + "\n"
+            _write_whole(file, lambda out: out.write(text.encode()))
+        try:
+            stored = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValuestabError(
+                f"{file} cannot be read ({error}), so nothing says what made the results beside it: put it "
+                "back, give another results_dir, or move that folder away."
+            ) from error
         different = [
             f"{key} is {stored.get(key)!r} there and {now.get(key)!r} now"
             for key in {**stored, **now}
@@ -163,22 +164,36 @@ class Folder:
         ]
         if different:
             raise ValuestabError(
-                f"The results in {self.path} were made with other settings ({'; '.join(different)}), and the two must "
-                "not mix: give another results_dir, or move that folder away."
+                f"The results in {self.path} were made with other settings ({'; '.join(different)}), and the "
+                "two must not mix: give another results_dir, or move that folder away."
             )
 
+    @contextmanager
+    def _sentence_if_unwritable(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ValuestabError(
+                f"{what} could not be written to {self.path} ({error.strerror or error}): make room or give "
+                "another results_dir; everything before it is kept, and the same command goes on."
+            ) from error
 
-def _place(session: Session) -> int:
-    """The session's byte in the lock file (which stays empty: locks need no content); byte 0 is the folder's own."""
-    return 1 + int.from_bytes(hashlib.sha256(session.stem.encode()).digest()[:6])
 
+def check_unchanged(session: Session, then: Mapping, now: Mapping, path: Path) -> None:
+    """Hold what a stored result says of the texts that it was made with to what they are now.
 
-def _remove_leftovers(folder: Path) -> None:
-    """Remove the unfinished files of runs that were killed; a file being written is never this old."""
-    for file in folder.glob(".*.tmp"):
-        with suppress(FileNotFoundError):
-            if time.time() - file.stat().st_mtime > 3600:
-                file.unlink()
+    Raises
+    ------
+    ValuestabError
+        If they differ: the result is another persona's, first message's or questionnaire's of the same name.
+    """
+    for name, value in now.items():
+        if then[name] != value:
+            raise ValuestabError(
+                f"The result of session {session} in {path} was made with the {name.replace('_', ' ')} "
+                f"{then[name]!r}, which is now {value!r}: give what was changed another name, or give "
+                "another results_dir."
+            )
 
 
 def experiment_folder(results_dir: Path, experiment: Experiment) -> Path:
@@ -191,3 +206,49 @@ def experiment_folder(results_dir: Path, experiment: Experiment) -> Path:
     'results/m/base/none'
     """
     return Path(results_dir) / experiment.model / experiment.format / slug(experiment.population)
+
+
+def _place(session: Session) -> int:
+    """The session's byte in the lock file (it stays empty: locks need no content); byte 0 is the folder's."""
+    return 1 + int.from_bytes(hashlib.sha256(session.stem.encode()).digest()[:6])
+
+
+def _read(file: Path) -> pa.Table:
+    with _sentence_if_unreadable(file):
+        return pq.ParquetFile(file, page_checksum_verification=True).read()
+
+
+@contextmanager
+def _sentence_if_unreadable(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise ValuestabError(
+            f"{file} cannot be read ({' '.join(str(error).split())}): delete that file; the same command "
+            "computes its session anew."
+        ) from error
+
+
+def _write_whole(file: Path, write: Callable[[BinaryIO], object]) -> None:
+    temporary = file.with_name(f".{file.stem}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as out:
+            write(out)
+            out.flush()
+            os.fsync(out.fileno())  # the content must be on the disk before the name is
+        os.replace(temporary, file)
+        folder = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # and the name too before the next result is begun
+        finally:
+            os.close(folder)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the unfinished files of runs that were killed; a file being written is never this old."""
+    for file in folder.glob(".*.tmp"):
+        with suppress(FileNotFoundError):
+            if time.time() - file.stat().st_mtime > 3600:
+                file.unlink()

@@ -1,23 +1,24 @@
-"""A study: the experiments that a profile names, with what is changed on the command line or in a notebook."""
+"""A study: the experiments of a profile, with what is changed on the command line or in a notebook."""
 
 import functools
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from valuestab_utils.controls import RandomRespondent, SyntheticRespondent
-from valuestab_utils.conversations import load_conversations, simulate_conversations
+from valuestab_utils.conversations import simulate_conversations
 from valuestab_utils.errors import ValuestabError, check_known
 from valuestab_utils.instruments import Instrument, load_pvq40
-from valuestab_utils.models import load_model, model_card
-from valuestab_utils.paths import DATA, ROOT
-from valuestab_utils.populations import load_population, population_names
+from valuestab_utils.model_cards import model_card
+from valuestab_utils.models import load_model
+from valuestab_utils.paths import ROOT
+from valuestab_utils.populations import POPULATIONS, Persona, load_population, population_names
+from valuestab_utils.profiles import load_profile
 from valuestab_utils.prompts import FORMATS
-from valuestab_utils.questionnaire import ask_questionnaire, load_answers
+from valuestab_utils.questionnaire import ask_questionnaire
 from valuestab_utils.respondents import Respondent
 from valuestab_utils.sessions import Experiment
 from valuestab_utils.tables import findings
@@ -52,7 +53,7 @@ class Study:
 
     @property
     def figures_dir(self) -> Path:
-        """Where the study's figures go: figures/<profile>, with the model's name if it is not the profile's own."""
+        """Where figures go: figures/<profile>, with the model's name if it is not the profile's own."""
         own = model_card(load_profile(self.profile)["model"]).name == self.tested_model
         return ROOT / "figures" / (Path(self.profile).stem + ("" if own else f"-{self.tested_model}"))
 
@@ -68,7 +69,7 @@ class Study:
         )
 
     def answers(self) -> pd.DataFrame:
-        """Answers of all experiments, one row an answer; what is missing, conversations included, is computed."""
+        """Answers of all experiments, one row an answer; what is missing is computed, conversations too."""
         self.conversations()
         return _together(
             ask_questionnaire(experiment, self.respondent(experiment), self.instrument, self.results_dir)
@@ -79,7 +80,8 @@ class Study:
         """Sentences on what was found, kept in ``summary.json`` beside the figures."""
         lines = findings(table, self.tested_model)
         self.figures_dir.mkdir(parents=True, exist_ok=True)
-        (self.figures_dir / "summary.json").write_text(json.dumps({"lines": lines}, ensure_ascii=False), encoding="utf-8")
+        text = json.dumps({"lines": lines}, ensure_ascii=False)
+        (self.figures_dir / "summary.json").write_text(text, encoding="utf-8")
         return lines
 
     def overview(self) -> pd.DataFrame:
@@ -97,34 +99,6 @@ class Study:
             }
             for experiment in self.experiments
         )
-
-
-def load_profile(name: str) -> dict:
-    """The settings of a profile: data/profiles/<name>.yaml, or the path of a file of that form.
-
-    Raises
-    ------
-    ValuestabError
-        Unknown profile (the nearest is suggested), or a file without one of the needed entries.
-
-    Examples
-    --------
-    >>> load_profile("paper")["seeds"]
-    [1, 2, 3, 4, 5]
-    """
-    path = Path(name)
-    if path.suffix != ".yaml":
-        known = sorted(file.stem for file in (DATA / "profiles").glob("*.yaml"))
-        path = DATA / "profiles" / f"{check_known('profile', name, known)}.yaml"
-    try:
-        profile = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValuestabError(f"Profile {path} cannot be read ({error}): give a YAML file like those in data/profiles.") from error
-    needed = {"model", "topics", "seeds", "n_messages", "experiments", "controls"}
-    if not isinstance(profile, dict) or needed - profile.keys():
-        lacking = ", ".join(sorted(needed - (profile.keys() if isinstance(profile, dict) else set())))
-        raise ValuestabError(f"Profile {path} lacks {lacking}: see data/profiles/quick.yaml for the form.")
-    return profile
 
 
 def plan_study(
@@ -177,54 +151,99 @@ def plan_study(
         Anything unknown or impossible, before anything is computed.
     """
     settings = load_profile(profile)
+    topics = load_topics(_listed("topics", settings["topics"] if topics is None else topics, ["joke"]))
+    n_messages = settings["n_messages"] if n_messages is None else n_messages
     controls = settings["controls"] if controls is None else controls
-    for control in controls:
+    for control in _listed("controls", controls, ["control-random"], may_be_empty=True):
         check_known("control", control, CONTROLS)
-    for name in formats or ():
+    for name in _listed("formats", ["own"] if formats is None else formats, ["base"]):
         check_known("format", name, ["own", *FORMATS])
     instrument = load_pvq40(wording)
-    chosen_topics = load_topics(settings["topics"] if topics is None else topics)
-    entries = _choose_populations(settings["experiments"], populations)
-    tested = _respondents(model or settings["model"], dtype, tuple(controls), instrument)
 
-    experiments: dict[tuple, Experiment] = {}
-    for respondent in tested.values():
-        is_control = respondent.name in CONTROLS
-        for entry in entries:
-            without = entry["population"] == NO_PERSONA
-            n = n_permutations if without else n_personas
-            personas = load_population(entry["population"], entry.get("n_personas") if n is None else n)
-            own_seeds = entry.get("seeds", settings["seeds"]) if without or seeds is None else seeds
-            for name in ["own"] if is_control else formats or [entry["format"]]:
-                format = respondent.format if name == "own" else name
-                if format != "base" and respondent.template is None:
-                    raise ValuestabError(
-                        f"{respondent.name} has no chat template, which the format {format!r} needs: give formats=['base']."
-                    )
-                experiment = Experiment(
-                    respondent.name,
-                    format,
-                    Path(entry["population"]).stem,
-                    personas,
-                    chosen_topics,
-                    tuple(own_seeds),
-                    settings["n_messages"] if n_messages is None else n_messages,
-                )
-                experiments.setdefault((experiment.model, format, experiment.population), experiment)
+    designs: list[tuple[Experiment, Sequence[str]]] = []  # of no model yet, with the formats to run it in
+    for entry in _entries(settings["experiments"], populations):
+        population = _population_name(entry["population"])
+        without = population == NO_PERSONA
+        n = n_permutations if without else n_personas
+        personas = load_population(entry["population"], entry.get("n_personas") if n is None else n)
+        _check_genders(population, personas)
+        own_seeds = entry.get("seeds", settings["seeds"]) if without or seeds is None else seeds
+        own_seeds = tuple(_listed("seeds", own_seeds, [1, 2]))
+        design = Experiment("", "", population, personas, topics, own_seeds, n_messages)
+        designs.append((design, [entry["format"]] if formats is None else formats))
+
+    respondents = _respondents(model or settings["model"], dtype, tuple(controls), instrument)
+    experiments: dict[tuple[str, str, str], Experiment] = {}
+    for respondent in respondents.values():
+        for design, names in designs:
+            for name in ["own"] if respondent.name in CONTROLS else names:
+                experiment = replace(design, model=respondent.name, format=_format(respondent, name))
+                key = (experiment.model, experiment.format, experiment.population)
+                # "own" may be the format that another entry names: the larger of the two is run.
+                if key not in experiments or len(experiment.sessions) > len(experiments[key].sessions):
+                    experiments[key] = experiment
     directory = ROOT / "results" if results_dir is None else Path(results_dir).expanduser()
-    return Study(profile, tuple(experiments.values()), instrument, directory, tested)
+    return Study(profile, tuple(experiments.values()), instrument, directory, respondents)
 
 
-def _choose_populations(entries: list[dict], populations: Sequence[str] | None) -> list[dict]:
+def _listed(name: str, values: object, example: list, may_be_empty: bool = False) -> Sequence:
+    # From the command line, `topics=joke` comes as text, which Python would take apart by letters.
+    fits = isinstance(values, (list, tuple)) and all(type(value) is type(example[0]) for value in values)
+    if not fits or not (values or may_be_empty):
+        raise ValuestabError(f"{name} is {values!r}, but must be a list such as {example}.")
+    return values
+
+
+def _entries(entries: list[dict], populations: Sequence[str] | None) -> list[dict]:
+    """Entries of the profile's experiments with the populations that are asked for."""
     if populations is None:
         return entries
     chosen = []
-    for name in populations:
-        if Path(name).suffix != ".csv":
-            check_known("population", name, population_names())
-        own = [entry for entry in entries if entry["population"] == name]
-        chosen += own or [{"population": name, "format": "own"}]
+    for given in _listed("populations", populations, ["none"]):
+        same_name = [other for other in populations if Path(other).stem == Path(given).stem]
+        if len(same_name) > 1:
+            raise ValuestabError(
+                f"The populations {' and '.join(same_name)} have one name, and results go by it: rename one."
+            )
+        chosen += [e for e in entries if e["population"] == given] or [{"population": given, "format": "own"}]
     return chosen
+
+
+def _population_name(given: str) -> str:
+    """Name that a population has in results; it is given by name, or as a file."""
+    path = Path(given)
+    if path.suffix != ".csv":
+        return check_known("population", given, population_names())
+    if path.stem in population_names() and path.resolve() != (POPULATIONS / path.name).resolve():
+        raise ValuestabError(
+            f"The population file {path} has the name of one in data/populations, and results go by that "
+            "name: give it another."
+        )
+    return path.stem
+
+
+def _check_genders(population: str, personas: Sequence[Persona]) -> None:
+    without = [persona.persona for persona in personas if persona.gender is None]
+    if without:
+        raise ValuestabError(
+            f"{len(without)} personas of {population} have no gender, such as {without[0]!r}, but the items "
+            "have a male and a female form: fill in M or F in the column gender."
+        )
+
+
+def _format(respondent: Respondent, name: str) -> str:
+    """The format of this name, if the respondent can be asked in it."""
+    format = respondent.format if name == "own" else name
+    if format != "base" and respondent.template is None:
+        raise ValuestabError(
+            f"{respondent.name} has no chat template, as the format {format!r} needs: take formats=['base']."
+        )
+    if format == "tuned_sys" and not respondent.template.accepts_system:
+        raise ValuestabError(
+            f"The chat template of {respondent.name} takes no system message, which the format 'tuned_sys' "
+            "needs: use formats=['tuned_no_sys']."
+        )
+    return format
 
 
 @functools.lru_cache(maxsize=1)  # a notebook that plans twice loads its model once
@@ -232,11 +251,14 @@ def _load(model: str, dtype: str) -> Respondent:
     return load_model(model, dtype)
 
 
-def _respondents(model: str, dtype: str, controls: tuple[str, ...], instrument: Instrument) -> dict[str, Respondent]:
-    there = {RandomRespondent.name: RandomRespondent(), SyntheticRespondent.name: SyntheticRespondent(instrument)}
+def _respondents(
+    model: str, dtype: str, controls: Sequence[str], instrument: Instrument
+) -> dict[str, Respondent]:
+    known = {control.name: control for control in (RandomRespondent(), SyntheticRespondent(instrument))}
     tested = _load(model, dtype)
-    return {tested.name: tested} | {name: there[name] for name in controls}
+    return {tested.name: tested} | {name: known[name] for name in controls}
 
 
-def _together(frames) -> pd.DataFrame:
-    return pd.concat([frame for frame in frames if not frame.empty], ignore_index=True)
+def _together(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    frames = list(frames)
+    return pd.concat([frame for frame in frames if not frame.empty] or frames[:1], ignore_index=True)

@@ -32,8 +32,8 @@ def stability_table(answers: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row an experiment and measure: ``stability`` (-1 to 1), ``standard_error`` over ``n_units`` ``unit``
-        (seeds, or personas), the design's size, ``undefined`` of ``correlations`` left out (of them ``constant``
-        because a vector was constant), and the columns of `letter_use`.
+        (seeds, or personas), the design's size, ``undefined`` of ``correlations`` left out (``constant``
+        because a vector was constant, ``too_few`` for want of three observations), and the columns of `letter_use`.
 
     References
     ----------
@@ -62,6 +62,7 @@ def stability_table(answers: pd.DataFrame) -> pd.DataFrame:
                     "undefined": undefined[measure],
                     "correlations": undefined[f"{measure}_of"],
                     "constant": undefined["reasons"][measure]["constant_vector"],
+                    "too_few": undefined["reasons"][measure]["fewer_than_3_observations"],
                     "missing_answers": report["missing_answers"],
                     "wording": part["wording"].iloc[0],
                 }
@@ -261,7 +262,12 @@ def _report(part: pd.DataFrame) -> dict:
         "undefined": {
             "ipsative": ipsative.undefined.n,
             "ipsative_of": ipsative.undefined.of,
-            "reasons": {"ipsative": {"constant_vector": ipsative.undefined.constant}},
+            "reasons": {
+                "ipsative": {
+                    "constant_vector": ipsative.undefined.constant,
+                    "fewer_than_3_observations": ipsative.undefined.too_few,
+                }
+            },
         },
     }
 

@@ -1,0 +1,59 @@
+"""Profiles: what a study consists of, as data."""
+
+from pathlib import Path
+
+from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.parameters import parse_value
+from valuestab_utils.paths import DATA
+from valuestab_utils.prompts import FORMATS
+
+PROFILES = DATA / "profiles"
+
+_ENTRIES = ("model", "topics", "seeds", "n_messages", "experiments", "controls")
+_OF_EXPERIMENT = ("population", "format", "n_personas", "seeds")
+
+
+def load_profile(name: str) -> dict:
+    """The settings of a profile: data/profiles/<name>.yaml, or the path of a file of that form.
+
+    Numbers are read as on the command line: only what is plainly a number is one (see
+    `valuestab_utils.parameters.parse_value`).
+
+    Raises
+    ------
+    ValuestabError
+        Unknown profile (the nearest is suggested), or a file without one of the needed entries or with an
+        unknown one.
+
+    Examples
+    --------
+    >>> load_profile("paper")["seeds"]
+    [1, 2, 3, 4, 5]
+    """
+    path = Path(name)
+    if path.suffix != ".yaml":
+        known = sorted(file.stem for file in PROFILES.glob("*.yaml"))
+        path = PROFILES / f"{check_known('profile', name, known)}.yaml"
+    try:
+        profile = parse_value(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValuestabError) as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise ValuestabError(
+            f"Profile {path} cannot be read ({reason}): give a YAML file like those in data/profiles."
+        ) from error
+    _check(f"Profile {path}", profile, needed=_ENTRIES, known=("about", *_ENTRIES))
+    if not isinstance(profile["experiments"], list) or not profile["experiments"]:
+        raise ValuestabError(f"Profile {path} lacks experiments: see data/profiles/quick.yaml for the form.")
+    for experiment in profile["experiments"]:
+        _check(f"An experiment of profile {path}", experiment, _OF_EXPERIMENT[:2], known=_OF_EXPERIMENT)
+        check_known("format", experiment["format"], ["own", *FORMATS])
+    return profile
+
+
+def _check(what: str, entries: object, needed: tuple[str, ...], known: tuple[str, ...]) -> None:
+    there = entries if isinstance(entries, dict) else {}
+    lacking = [name for name in needed if name not in there]
+    if lacking:
+        raise ValuestabError(f"{what} lacks {', '.join(lacking)}: see data/profiles/quick.yaml for the form.")
+    for name in there:
+        check_known(f"entry in {what[0].lower()}{what[1:]}:", name, known)
