@@ -36,8 +36,13 @@ def folder(tmp_path):
 
 @contextmanager
 def child(function, *arguments):
-    """Run a function in another process, which is killed (kill -9) at the latest at the end of the block."""
-    process = FORK.Process(target=function, args=arguments)
+    """Run a function in another process, which is killed (kill -9) at the latest at the end of the block.
+
+    ``result()`` waits for what the function returns.
+    """
+    receiver, sender = FORK.Pipe(duplex=False)
+    process = FORK.Process(target=lambda: sender.send(function(*arguments)))
+    process.result = lambda: receiver.recv() if receiver.poll(60) else pytest.fail("no answer from a process")
     process.start()
     try:
         yield process
@@ -237,20 +242,19 @@ def test_results_without_their_settings_are_refused(folder):
 
 
 def test_two_runs_with_different_settings_cannot_both_begin(tmp_path):
-    def begin(path, revision, barrier, outcomes):
+    def begin(path, revision, barrier):
         barrier.wait()
         try:
             Folder(path, {"model_revision": revision})
-            outcomes.put("begun")
         except ValuestabError as error:
-            outcomes.put(str(error))
+            return str(error)
+        return "begun"
 
-    for round in range(5):
-        barrier, outcomes = FORK.Barrier(2), FORK.Queue()
-        place = (tmp_path / str(round), barrier, outcomes)
-        with child(begin, place[0], "r1", *place[1:]), child(begin, place[0], "r2", *place[1:]):
-            found = sorted(outcomes.get(timeout=30) for _ in range(2))
-        assert found[1] == "begun" and "other settings" in found[0]
+    for n in range(5):
+        barrier = FORK.Barrier(2)
+        with child(begin, tmp_path / f"{n}", "r1", barrier) as a, child(begin, tmp_path / f"{n}", "r2", barrier) as b:
+            outcomes = sorted([a.result(), b.result()])
+        assert outcomes[1] == "begun" and "other settings" in outcomes[0]
 
 
 def test_what_a_result_was_made_with_is_held_to_what_is_asked_now(tmp_path):
@@ -285,17 +289,16 @@ def test_a_claimed_session_is_in_nobody_elses_claim_until_its_process_is_killed(
 
 
 def test_a_claim_ends_with_its_block_even_in_an_error(folder):
-    def others(results):
+    def others():
         with Folder(folder.path, SETTINGS).claim(SESSIONS, at_most=10) as free:
-            results.put(len(free))
+            return len(free)
 
-    results = FORK.Queue()
-    with folder.claim(SESSIONS[:4], at_most=4), child(others, results):
-        assert results.get(timeout=30) == 2
+    with folder.claim(SESSIONS[:4], at_most=4), child(others) as process:
+        assert process.result() == 2
     with pytest.raises(KeyboardInterrupt), folder.claim(SESSIONS[:4], at_most=4):
         raise KeyboardInterrupt
-    with child(others, results):
-        assert results.get(timeout=30) == 6
+    with child(others) as process:
+        assert process.result() == 6
 
 
 def test_waiting_for_a_session_ends_when_it_is_free(folder):
@@ -315,28 +318,27 @@ def test_waiting_for_a_session_ends_when_it_is_free(folder):
         assert is_over.value
 
 
-def run(results_dir, whole, instrument, barrier, calls):
+def run(results_dir, whole, instrument, barrier):
     respondent = FakeRespondent(seconds=0.03)
     barrier.wait()
     conversations = simulate_conversations(whole, respondent, results_dir, batch_sessions=2)
     answers = ask_questionnaire(whole, respondent, instrument, results_dir)
-    calls.put((respondent.spoken, respondent.answered, len(conversations), len(answers)))
+    return respondent.spoken, respondent.answered, len(conversations), len(answers)
 
 
 def test_two_runs_at_once_share_the_work_and_compute_nothing_twice(tmp_path):
     personas = [Persona(f"p{i}", f"P{i}", f"person {i}.", "M") for i in range(6)]
     whole, instrument = experiment(personas, n_messages=3), small_instrument()
-    barrier, calls = FORK.Barrier(2), FORK.Queue()
-    together = (tmp_path / "together", whole, instrument, barrier, calls)
-    with child(run, *together), child(run, *together):
-        found = [calls.get(timeout=60) for _ in range(2)]
+    together = (tmp_path / "together", whole, instrument, FORK.Barrier(2))
+    with child(run, *together) as one, child(run, *together) as other:
+        found = [one.result(), other.result()]
     spoken, answered = ([call for of_one in found for call in of_one[i]] for i in range(2))
     assert len(spoken) == len(set(spoken)) == 12 * 3
     assert len(answered) == len(set(answered)) == 12 * 3
     assert all(of_one[0] and of_one[1] for of_one in found), "one of the two had nothing to do"
     assert [of_one[2:] for of_one in found] == [(12 * 4, 12 * 3)] * 2
 
-    run(tmp_path / "alone", whole, instrument, FORK.Barrier(1), calls)
+    run(tmp_path / "alone", whole, instrument, FORK.Barrier(1))
     for kind in ("conversations", "Small-project/n3"):
         one, other = (pd.read_parquet(tmp_path / place / "fake/tuned_sys/p" / kind) for place in ("together", "alone"))
         pd.testing.assert_frame_equal(one, other)
@@ -355,9 +357,8 @@ def test_a_run_takes_over_from_one_that_is_killed(tmp_path):
     third_message = FORK.Event()
     with child(simulate_conversations, whole, Slow(), tmp_path) as process:
         assert third_message.wait(30)
-        calls = FORK.Queue()
-        with child(run, tmp_path, whole, instrument, FORK.Barrier(1), calls):
+        with child(run, tmp_path, whole, instrument, FORK.Barrier(1)) as successor:
             time.sleep(0.2)
             os.kill(process.pid, signal.SIGKILL)
-            spoken, answered, *_ = calls.get(timeout=30)
+            spoken, answered, *_ = successor.result()
     assert len(spoken) == 2 and len(answered) == 6  # the last message of both, and what nobody had begun

@@ -43,7 +43,7 @@ def stability_bars(
     humans : DataFrame
         From `valuestab_utils.tables.human_stability`: a line each.
     expected : DataFrame
-        From `valuestab_utils.tables.expected_table`: drawn as an interval of ± 2 SD beside the synthetic control.
+        From `valuestab_utils.tables.expected_table`: drawn as an interval of ± 3 SD beside the synthetic control.
     per_seed : DataFrame, optional
         From `valuestab_utils.tables.per_seed_table`: drawn as points.
 
@@ -68,8 +68,8 @@ def stability_bars(
         axes.scatter(points["stability"], where, s=14, c="white", edgecolors="black", linewidths=0.7, zorder=3, label="one seed")
     for row in _part(expected, population, measure).itertuples():
         axes.errorbar(
-            row.expected, labels[_label(row.model, row.format)] - 0.2, xerr=2 * row.expected_sd, fmt="D", ms=4,
-            color="black", capsize=3, label="expected of the synthetic control (± 2 SD)",
+            row.expected, labels[_label(row.model, row.format)] - 0.2, xerr=3 * row.expected_sd, fmt="D", ms=4,
+            color="black", capsize=3, label="expected of the synthetic control (± 3 SD)",
         )
     for row in humans[humans["measure"] == measure].itertuples():
         axes.axvline(row.value, color="black", lw=1, ls=_LINES[row.ages], label=f"humans, ages {row.ages} ({row.value})")
