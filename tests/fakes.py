@@ -5,9 +5,7 @@ import time
 from types import SimpleNamespace
 
 import numpy as np
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from tiny import byte_tokenizer, llama
 
 from valuestab_utils.controls import PlainTemplate
 from valuestab_utils.instruments import Instrument, Item, load_pvq40
@@ -20,13 +18,15 @@ from valuestab_utils.sessions import Experiment, Session
 from valuestab_utils.topics import NO_CONVERSATION, Topic
 
 GANDALF = Persona("Gandalf", "Gandalf", "Gandalf from J. R. R. Tolkien's Middle-earth legendarium.", "M")
-GALADRIEL = Persona("Galadriel", "Galadriel", "Galadriel from J. R. R. Tolkien's Middle-earth legendarium.", "F")
+GALADRIEL = Persona(
+    "Galadriel", "Galadriel", "Galadriel from J. R. R. Tolkien's Middle-earth legendarium.", "F"
+)
 NOBODY = Persona("permutation_01", "CHATBOT", "", "M")
 JOKE, CHESS = Topic("joke", "Tell me a joke."), Topic("chess", "1. e4")
 NO_TALK = Topic(NO_CONVERSATION, None)
 
 CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHATML
@@ -37,7 +37,12 @@ def session(persona=GANDALF, topic=JOKE, seed=1, model="fake", format="tuned_sys
 
 
 def experiment(
-    personas=(GANDALF, GALADRIEL), topics=(JOKE, CHESS), seeds=(1,), n_messages=3, format="tuned_sys", model="fake"
+    personas=(GANDALF, GALADRIEL),
+    topics=(JOKE, CHESS),
+    seeds=(1,),
+    n_messages=3,
+    format="tuned_sys",
+    model="fake",
 ):
     return Experiment(model, format, "p", tuple(personas), tuple(topics), tuple(seeds), n_messages)
 
@@ -55,8 +60,8 @@ class FakeRespondent(Respondent):
     """Says a hash of prompt and noise, answers by a hash of the prompt or by a rule, and keeps its calls.
 
     ``spoken`` and ``answered`` list what was asked of it: (session's key, prompt's text). ``utilities(text,
-    letters)`` gives the letters' log-probabilities up to a constant; ``interrupt_at`` is the number of a call of
-    `speak` that is interrupted; ``seconds`` is how long each call takes.
+    letters)`` gives the letters' log-probabilities up to a constant; ``interrupt_at`` is the number of a call
+    that is interrupted; ``seconds`` is how long each call takes.
     """
 
     name, family, format = "fake", "Fake", "tuned_sys"
@@ -70,16 +75,19 @@ class FakeRespondent(Respondent):
     def settings(self):
         return {"model_source": "fake", "model_revision": self.revision}
 
-    def speak(self, prompts, max_new_tokens):
+    def _call(self):
         self.calls += 1
         if self.calls == self.interrupt_at:
             raise KeyboardInterrupt
         time.sleep(self.seconds)
+
+    def speak(self, prompts, max_new_tokens):
+        self._call()
         self.spoken += [(prompt.session.key, prompt.text) for prompt in prompts]
         return [Text(f"{digest(p.text)[:6]} {p.noise.integers(10**9)}", 2, "eos", 0) for p in prompts]
 
     def answer(self, prompts, letters):
-        time.sleep(self.seconds)
+        self._call()
         self.answered += [(prompt.session.key, prompt.text) for prompt in prompts]
         utilities = np.array([self.utilities(prompt.text, letters) for prompt in prompts])
         logprobs = utilities - np.logaddexp.reduce(utilities, axis=1, keepdims=True) + np.log(0.5)
@@ -94,31 +102,11 @@ def hash_utilities(text, letters):
     return np.random.default_rng(int(digest(text), 16)).normal(size=len(letters))
 
 
-def tiny_tokenizer(template=CHATML, without=""):
-    """A token for each byte (but not those of ``without``), so that every text has a fixed tokenization."""
-    vocabulary = [c for c in sorted(pre_tokenizers.ByteLevel.alphabet()) if c not in without]
-    tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(vocabulary)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|im_end|>", additional_special_tokens=["<|im_start|>"]
-    )
-    fast.chat_template = template
-    return fast
-
-
-def tiny_llama(context=4096, **config):
-    torch.manual_seed(0)
-    settings = {"vocab_size": 258, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
-    settings |= {"num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": context}
-    # Large weights: with the usual small ones, all tokens are about as likely and no text depends on its prompt.
-    model = LlamaForCausalLM(LlamaConfig(**settings | {"initializer_range": 0.4, "eos_token_id": 257} | config))
-    return model.eval()
-
-
 def language_model(template=CHATML, sampling=None, format=None, **config):
+    """A real model, tiny and random; large weights, so that texts depend on the whole prompt."""
+    tokenizer = byte_tokenizer(template=template, eos="<|im_end|>")
     card = ModelCard("tiny", "tiny", format, "Tiny", sampling or Sampling(temperature=0.7))
-    return LanguageModel(card, tiny_llama(**config), tiny_tokenizer(template), "r1")
+    return LanguageModel(card, llama(tokenizer, **{"initializer_range": 0.4} | config), tokenizer, "r1")
 
 
 class Bar(SimpleNamespace):

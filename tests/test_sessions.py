@@ -30,8 +30,14 @@ def first_draws(generator):
 
 def test_identity_has_the_six_names_in_the_order_of_the_columns():
     assert session().identity == {
-        "model": "fake", "format": "tuned_sys", "population": "p", "persona": "Gandalf", "topic": "joke", "seed": 1,
-    }  # fmt: skip
+        "model": "fake",
+        "format": "tuned_sys",
+        "population": "p",
+        "persona": "Gandalf",
+        "topic": "joke",
+        "seed": 1,
+    }
+    assert list(session().identity) == ["model", "format", "population", "persona", "topic", "seed"]
     assert str(session()) == "fake/tuned_sys/p/Gandalf/joke/1"
     assert session().key == ("Gandalf", "joke", 1)
 
@@ -141,7 +147,11 @@ def test_bad_seeds(seed):
 
 @pytest.mark.parametrize("kind", ["seeds", "topics", "personas"])
 def test_nothing_is_there_twice_or_not_at_all(kind):
-    twice = {"seeds": (1, 2, 1), "topics": (JOKE, CHESS, JOKE), "personas": (GANDALF, replace(GANDALF, name="G"))}
+    twice = {
+        "seeds": (1, 2, 1),
+        "topics": (JOKE, CHESS, JOKE),
+        "personas": (GANDALF, replace(GANDALF, name="G")),
+    }
     for values in (twice[kind], ()):
         with pytest.raises(ValuestabError, match=f"The {kind} of an experiment"):
             experiment(**{kind: values})

@@ -1,4 +1,4 @@
-"""Results survive kills, full disks and company: each file is whole or not there, each session computed once."""
+"""Results survive kills, full disks and company: whole files only, and each session computed once."""
 
 import errno
 import multiprocessing
@@ -77,7 +77,9 @@ def test_pandas_reads_the_folder_as_one_frame(folder):
 
 def test_a_missing_session_is_named(folder):
     folder.write(SESSIONS[0], frame(1))
-    with pytest.raises(ValuestabError, match="2 of 3 sessions have no result .*fake/tuned_sys/p/Gandalf/joke/2"):
+    with pytest.raises(
+        ValuestabError, match="2 of 3 sessions have no result .*fake/tuned_sys/p/Gandalf/joke/2"
+    ):
         folder.read_all(SESSIONS[:3])
 
 
@@ -146,7 +148,9 @@ def test_a_kill_in_the_middle_of_writing_leaves_the_old_file_and_all_neighbours(
             assert half_written.wait(30)
             os.kill(process.pid, signal.SIGKILL)
     assert folder.missing(SESSIONS[:3]) == [SESSIONS[2]]
-    pd.testing.assert_frame_equal(folder.read_all(SESSIONS[:2]), pd.concat([frame(1), frame(2)], ignore_index=True))
+    pd.testing.assert_frame_equal(
+        folder.read_all(SESSIONS[:2]), pd.concat([frame(1), frame(2)], ignore_index=True)
+    )
     assert len(pd.read_parquet(folder.path)) == 10
     assert sum(name.endswith(".tmp") for name in names(folder)) == 2
 
@@ -196,7 +200,9 @@ def test_a_full_disk_is_one_sentence_and_what_was_there_stays(folder, monkeypatc
         for s in SESSIONS[:2]:
             with pytest.raises(ValuestabError) as error:
                 folder.write(s, frame(2))
-            assert str(error.value).startswith(f"The result of session {s} could not be written to {folder.path}")
+            assert str(error.value).startswith(
+                f"The result of session {s} could not be written to {folder.path}"
+            )
             assert "No space left on device" in str(error.value) and "make room" in str(error.value)
     assert names(folder) == before
     pd.testing.assert_frame_equal(folder.read(SESSIONS[0]), frame(1))
@@ -209,7 +215,9 @@ def test_a_disk_too_full_for_the_settings_leaves_no_settings(tmp_path, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(ValuestabError, match="Results could not be written to .*No space left.*make room"):
+        with pytest.raises(
+            ValuestabError, match="Results could not be written to .*No space left.*make room"
+        ):
             Folder(tmp_path / "results", SETTINGS)
     assert [path.name for path in (tmp_path / "results").iterdir()] == [".lock"]
     Folder(tmp_path / "results", SETTINGS)
@@ -227,8 +235,13 @@ def test_a_place_that_cannot_be_written_to_is_one_sentence(tmp_path):
 def test_the_same_settings_are_accepted_and_others_refused_with_what_differs(folder):
     Folder(folder.path, {"shape": [1, 2], "sampling": {"top_p": 0.9}, "model_revision": "r1"})
     with pytest.raises(ValuestabError) as error:
-        Folder(folder.path, {"model_revision": "r2", "sampling": {"top_p": 0.9}, "dtype": "float32", "shape": [1, 2]})
-    assert "(model_revision is 'r1' there and 'r2' now; dtype is None there and 'float32' now)" in str(error.value)
+        Folder(
+            folder.path,
+            {"model_revision": "r2", "sampling": {"top_p": 0.9}, "dtype": "float32", "shape": [1, 2]},
+        )
+    assert "(model_revision is 'r1' there and 'r2' now; dtype is None there and 'float32' now)" in str(
+        error.value
+    )
     assert "give another results_dir" in str(error.value)
 
 
@@ -252,7 +265,10 @@ def test_two_runs_with_different_settings_cannot_both_begin(tmp_path):
 
     for n in range(5):
         barrier = FORK.Barrier(2)
-        with child(begin, tmp_path / f"{n}", "r1", barrier) as a, child(begin, tmp_path / f"{n}", "r2", barrier) as b:
+        with (
+            child(begin, tmp_path / f"{n}", "r1", barrier) as a,
+            child(begin, tmp_path / f"{n}", "r2", barrier) as b,
+        ):
             outcomes = sorted([a.result(), b.result()])
         assert outcomes[1] == "begun" and "other settings" in outcomes[0]
 
@@ -260,7 +276,9 @@ def test_two_runs_with_different_settings_cannot_both_begin(tmp_path):
 def test_what_a_result_was_made_with_is_held_to_what_is_asked_now(tmp_path):
     then = {"persona_name": "Sam", "message": 3}
     check_unchanged(session(), then, {"persona_name": "Sam"}, tmp_path)
-    with pytest.raises(ValuestabError, match="the persona name 'Sam', which is now 'Frodo': .*another results_dir"):
+    with pytest.raises(
+        ValuestabError, match="the persona name 'Sam', which is now 'Frodo': .*another results_dir"
+    ):
         check_unchanged(session(), then, {"persona_name": "Frodo"}, tmp_path)
 
 
@@ -340,7 +358,9 @@ def test_two_runs_at_once_share_the_work_and_compute_nothing_twice(tmp_path):
 
     run(tmp_path / "alone", whole, instrument, FORK.Barrier(1))
     for kind in ("conversations", "Small-project/n3"):
-        one, other = (pd.read_parquet(tmp_path / place / "fake/tuned_sys/p" / kind) for place in ("together", "alone"))
+        one, other = (
+            pd.read_parquet(tmp_path / place / "fake/tuned_sys/p" / kind) for place in ("together", "alone")
+        )
         pd.testing.assert_frame_equal(one, other)
 
 
