@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-
 from tiny import byte_tokenizer
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
@@ -28,10 +27,19 @@ def test_all_tokens_that_read_as_the_letter_alone_and_no_others():
 
 
 def test_sentencepiece_pieces_and_bytes_count_too():
-    vocab = {t: i for i, t in enumerate(["<unk>", "<s>", "</s>", "▁A", "A", "▁B", "B", "▁", "(", "Answer", ":", "<0x41>", "▁An"])}
+    vocab = {
+        t: i
+        for i, t in enumerate(
+            ["<unk>", "<s>", "</s>", "▁A", "A", "▁B", "B", "▁", "(", "Answer", ":", "<0x41>", "▁An"]
+        )
+    }
     core = Tokenizer(models.BPE(vocab=vocab, merges=[], unk_token="<unk>", byte_fallback=True))
-    core.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    core.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
     found = letter_tokens(tokenizer, "AB")
     assert names(tokenizer, found.alone[0]) == {"▁A", "A", "<0x41>"}
     assert names(tokenizer, found.alone[1]) == {"▁B", "B"}

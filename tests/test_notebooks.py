@@ -17,12 +17,16 @@ def test_notebook_is_readable_and_clean(path):
     nbformat.validate(notebook)
     assert notebook.metadata.kernelspec.name == "python3"
     first = notebook.cells[0]
-    assert first.cell_type == "markdown" and first.source.splitlines()[0].endswith("?"), "a title that is a question"
+    assert first.cell_type == "markdown" and first.source.splitlines()[0].endswith("?"), (
+        "a title that is a question"
+    )
     assert sum("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells) == 1
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
         assert not cell.outputs and cell.execution_count is None
         tree = ast.parse(cell.source)
-        assert not any(isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Lambda)) for node in ast.walk(tree))
+        assert not any(
+            isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Lambda)) for node in ast.walk(tree)
+        )
         assert len(cell.source.splitlines()) <= (14 if "parameters" in cell.metadata.get("tags", []) else 10)
 
 
@@ -30,7 +34,9 @@ def test_all_notebooks_take_the_same_parameters_and_hand_all_of_them_on():
     declared = [declared_parameters(path) for path in NOTEBOOKS]
     assert len(NOTEBOOKS) == 3 and declared[0] == declared[1] == declared[2]
     for path in NOTEBOOKS:
-        source = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+        source = "\n".join(
+            cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"
+        )
         calls = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call)]
         plan = next(call for call in calls if getattr(call.func, "id", "") == "plan_study")
         given = {plan.args[0].id} | {word.arg for word in plan.keywords if word.value.id == word.arg}

@@ -24,13 +24,17 @@ def notebook_style():
 @pytest.fixture(scope="module")
 def frame():
     base = answers()
-    return pd.concat([base, base.assign(format="tuned_sys"), base.assign(model="control-synthetic", family="control")])
+    return pd.concat(
+        [base, base.assign(format="tuned_sys"), base.assign(model="control-synthetic", family="control")]
+    )
 
 
 @pytest.fixture(scope="module")
 def expected():
     columns = ["model", "format", "population", "measure", "expected", "expected_sd"]
-    return pd.DataFrame([("control-synthetic", "base", "fictional_characters", "rank_order", 0.7, 0.1)], columns=columns)
+    return pd.DataFrame(
+        [("control-synthetic", "base", "fictional_characters", "rank_order", 0.7, 0.1)], columns=columns
+    )
 
 
 def test_stability_bars_show_each_row_once_with_its_letter_use(frame, expected):
@@ -40,7 +44,9 @@ def test_stability_bars_show_each_row_once_with_its_letter_use(frame, expected):
     )
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == [
-        "a-model (base)", "a-model (system)", "synthetic control",
+        "a-model (base)",
+        "a-model (system)",
+        "synthetic control",
     ]
     assert [bar.get_width() for bar in axes.patches] == pytest.approx([1, 1, 1])
     said = " ".join(text.get_text() for text in axes.texts)
@@ -54,19 +60,27 @@ def test_undefined_stability_is_said_beside_its_bar(expected):
     frame = answers(seeds=(1,))
     frame.loc[frame["topic"] == "chess", "answer"] = 3
     table = tables.stability_table(frame)
-    figure = plots.stability_bars(table, "fictional_characters", "rank_order", tables.human_stability(), expected[:0])
+    figure = plots.stability_bars(
+        table, "fictional_characters", "rank_order", tables.human_stability(), expected[:0]
+    )
     assert any("10 of 10 r undefined" in text.get_text() for text in figure.axes[0].texts)
 
 
 def test_nothing_to_draw_says_so(frame, expected):
-    figure = plots.stability_bars(tables.stability_table(frame), "none", "ipsative", tables.human_stability(), expected)
+    figure = plots.stability_bars(
+        tables.stability_table(frame), "none", "ipsative", tables.human_stability(), expected
+    )
     assert "No ipsative stability was run for none" in figure.axes[0].texts[0].get_text()
 
 
 def test_labels_lie_inside_the_figure(frame, expected):
     figures = [
         plots.stability_bars(
-            tables.stability_table(frame), "fictional_characters", "rank_order", tables.human_stability(), expected
+            tables.stability_table(frame),
+            "fictional_characters",
+            "rank_order",
+            tables.human_stability(),
+            expected,
         ),
         plots.letter_bars(tables.letter_shares(frame)),
         plots.letter_mass_boxes(frame),
@@ -80,7 +94,9 @@ def test_labels_lie_inside_the_figure(frame, expected):
             texts = [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
             for text in (t for t in texts if t.get_text()):
                 box = text.get_window_extent()
-                assert box.x0 > -2 and box.y0 > -2 and box.x1 < width + 2 and box.y1 < height + 2, text.get_text()
+                assert box.x0 > -2 and box.y0 > -2 and box.x1 < width + 2 and box.y1 < height + 2, (
+                    text.get_text()
+                )
 
 
 def test_figures_are_saved_with_their_data(tmp_path, frame):

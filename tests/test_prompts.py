@@ -1,13 +1,12 @@
 """Every prompt of the experiment, byte for byte, in the three formats and for several families of chat templates."""
 
 import pytest
-
 from tiny import byte_tokenizer
 
+from valuestab_utils import prompts
 from valuestab_utils.chat_template import ChatTemplate, encode
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.populations import Persona
-from valuestab_utils import prompts
 from valuestab_utils.prompts import cut_at_label, interlocutor_prompt, question, turn_labels
 
 the_tested_prompt = prompts.tested_prompt  # pytest would take the name itself for a test
@@ -25,7 +24,8 @@ CHATML = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 CHATML_DEFAULT = (  # inserts a system message unless there is one
-    "{% if messages[0].role != 'system' %}{{ '<|im_start|>system\nBe helpful.<|im_end|>\n' }}{% endif %}" + CHATML
+    "{% if messages[0].role != 'system' %}{{ '<|im_start|>system\nBe helpful.<|im_end|>\n' }}{% endif %}"
+    + CHATML
 )
 INST = (  # refuses a system role, demands alternation, space before an answer
     "{{ bos_token }}{% for m in messages %}"
@@ -48,7 +48,9 @@ HEADERS = (  # always writes a system block, with the day
     "{% for m in turns %}{{ '<|h|>' + m.role + '<|/h|>\n\n' + m.content | trim + '<|e|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|h|>assistant<|/h|>\n\n' }}{% endif %}"
 )
-DROPS_SYSTEM = "{% for m in messages if m.role != 'system' %}{{ '<' + m.role + '>' + m.content }}{% endfor %}<assistant>"
+DROPS_SYSTEM = (
+    "{% for m in messages if m.role != 'system' %}{{ '<' + m.role + '>' + m.content }}{% endfor %}<assistant>"
+)
 DROPS_EMPTY_END = CHATML.replace("m.content", "(m.content if loop.index0 != 2 else '')")
 
 
@@ -102,12 +104,19 @@ def test_no_system_format_is_that_of_figure_11c():
 @pytest.mark.parametrize("format", ["tuned_sys", "tuned_no_sys"])
 def test_default_system_message_is_taken_out(format):
     plain, inserting = chatml(), chatml(CHATML_DEFAULT)
-    assert inserting.default_system == "<|im_start|>system\nBe helpful.<|im_end|>\n" and plain.default_system == ""
+    assert (
+        inserting.default_system == "<|im_start|>system\nBe helpful.<|im_end|>\n"
+        and plain.default_system == ""
+    )
     for persona in (GANDALF, NOBODY):
         for item in (None, ITEM):
             talk = TALK if item else TALK[:3]
-            assert the_tested_prompt(format, inserting, persona, talk, item) == the_tested_prompt(format, plain, persona, talk, item)
-        assert interlocutor_prompt(format, inserting, persona, TALK[:2]) == interlocutor_prompt(format, plain, persona, TALK[:2])
+            assert the_tested_prompt(format, inserting, persona, talk, item) == the_tested_prompt(
+                format, plain, persona, talk, item
+            )
+        assert interlocutor_prompt(format, inserting, persona, TALK[:2]) == interlocutor_prompt(
+            format, plain, persona, TALK[:2]
+        )
 
 
 def test_a_system_block_that_is_always_there_is_taken_out_and_the_day_never_shows():
@@ -160,7 +169,9 @@ def test_exactly_one_beginning_of_sequence(source, adds_bos):
     text = the_tested_prompt("tuned_no_sys", ChatTemplate(tokenizer), GANDALF, TALK, ITEM)
     ids = encode(tokenizer, text)
     expected = 1 if adds_bos or "bos_token" in source else 0
-    assert ids.count(tokenizer.bos_token_id) == expected and (not expected or ids[0] == tokenizer.bos_token_id)
+    assert ids.count(tokenizer.bos_token_id) == expected and (
+        not expected or ids[0] == tokenizer.bos_token_id
+    )
     base = encode(tokenizer, the_tested_prompt("base", None, GANDALF, TALK, ITEM))
     assert base.count(tokenizer.bos_token_id) == int(adds_bos)
     assert tokenizer.eos_token_id != ids[-1]

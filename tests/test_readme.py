@@ -18,12 +18,21 @@ def test_layout_names_every_module_and_notebook_and_nothing_else():
 def test_make_targets_and_files_that_it_names_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M))
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", README, flags=re.M)) <= targets
-    for path in re.findall(r"\((figures/\S+?)\)", README) + ["LICENSE", "CITATION.cff", "data/instruments/README.md"]:
+    for path in re.findall(r"\((figures/\S+?)\)", README) + [
+        "LICENSE",
+        "CITATION.cff",
+        "data/instruments/README.md",
+    ]:
         assert (ROOT / path).exists(), path
 
 
 def test_profile_table_is_what_the_profiles_say():
-    rows = {row[0]: row[1:] for row in re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \| (.*?) \| (.*?) \|$", README, flags=re.M)}
+    rows = {
+        row[0]: row[1:]
+        for row in re.findall(
+            r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \| (.*?) \| (.*?) \|$", README, flags=re.M
+        )
+    }
     assert set(rows) == {"smoke", "quick", "paper"}
     whole = {"fictional_characters": 60, "real_world_personas": 50, "none": 50}
     for name, (personas, topics, seeds, permutations, messages) in rows.items():

@@ -30,7 +30,9 @@ def test_item_after_the_sessions_own_conversation(study):
     session = find_session(experiment, "Gollum", "joke", 1)
     talk = study.conversations().query("persona == 'Gollum'").sort_values("message")["content"].tolist()
     text = render(study, experiment, session, item=7)
-    assert text.startswith("<system> You are Gollum from J. R. R. Tolkien's Middle-earth legendarium.\n<user> Tell me a joke.\n")
+    assert text.startswith(
+        "<system> You are Gollum from J. R. R. Tolkien's Middle-earth legendarium.\n<user> Tell me a joke.\n"
+    )
     assert f"<assistant> {talk[1]}\n<user> {talk[2]}\n<assistant> {talk[3]}\n<user> Here we briefly" in text
     assert study.instrument.items[6].male in text and text.endswith("<assistant> Answer: (")
 
@@ -50,7 +52,12 @@ def test_no_conversation_asks_directly_after_the_persona(study):
 
 @pytest.mark.parametrize(
     ("asked", "said"),
-    [({}, "Say which prompt"), ({"item": 41}, "items 1 to 40"), ({"message": 4}, "messages 1 to 3"), ({"message": 0}, "1 to 3")],
+    [
+        ({}, "Say which prompt"),
+        ({"item": 41}, "items 1 to 40"),
+        ({"message": 4}, "messages 1 to 3"),
+        ({"message": 0}, "1 to 3"),
+    ],
 )
 def test_what_there_is_no_prompt_of(study, asked, said):
     session = find_session(study.experiments[0], "Gandalf", "joke", 1)
@@ -60,7 +67,11 @@ def test_what_there_is_no_prompt_of(study, asked, said):
 
 @pytest.mark.parametrize(
     ("names", "said"),
-    [(("Gandlf", "joke", 1), "'Gandalf'"), (("Gandalf", "jokes", 1), "'joke'"), (("Gandalf", "joke", 9), "Seed 9")],
+    [
+        (("Gandlf", "joke", 1), "'Gandalf'"),
+        (("Gandalf", "jokes", 1), "'joke'"),
+        (("Gandalf", "joke", 9), "Seed 9"),
+    ],
 )
 def test_unknown_sessions(study, names, said):
     with pytest.raises(ValuestabError, match=said):
@@ -74,7 +85,11 @@ def test_command_answers_bad_input_in_one_sentence(capsys):
 
 
 def test_chat_shows_messages_as_text_and_never_as_html():
-    rows = [("interlocutor", 0, "Hi <b>you</b>", "given"), ("tested", 1, "<script>x</script>", "length"), ("interlocutor", 2, "", "eos")]
+    rows = [
+        ("interlocutor", 0, "Hi <b>you</b>", "given"),
+        ("tested", 1, "<script>x</script>", "length"),
+        ("interlocutor", 2, "", "eos"),
+    ]
     frame = pd.DataFrame(rows, columns=["role", "message", "content", "finish"])
     frame[["model", "format", "population", "persona", "topic"]] = ["m", "base", "p", "Éowyn", "joke"]
     page = show_chat(frame.assign(seed=1)).data

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-
 from tiny import byte_tokenizer, llama
 
 from valuestab_utils.errors import ValuestabError
@@ -67,7 +66,13 @@ def tiny():
     return llama(tokenizer), tokenizer
 
 
-PROMPTS = ["Hello", "Tell me a very long story about nothing at all", "1. e4", "x", "What is the significance?"]
+PROMPTS = [
+    "Hello",
+    "Tell me a very long story about nothing at all",
+    "1. e4",
+    "x",
+    "What is the significance?",
+]
 
 
 def sample(tiny, which, n=25, sampling=Sampling(temperature=0.8, top_p=0.95), **more):
@@ -76,7 +81,9 @@ def sample(tiny, which, n=25, sampling=Sampling(temperature=0.8, top_p=0.95), **
     return sample_messages(model, tokenizer, ids, [rng(100 + i) for i in which], sampling, n, **more)
 
 
-@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=0.3, top_p=0.9), Sampling(top_k=20, repetition_penalty=1.2)])
+@pytest.mark.parametrize(
+    "sampling", [Sampling(), Sampling(temperature=0.3, top_p=0.9), Sampling(top_k=20, repetition_penalty=1.2)]
+)
 def test_texts_do_not_depend_on_the_batch(tiny, sampling):
     alone = [sample(tiny, [i], sampling=sampling)[0].text for i in range(5)]
     assert len(set(alone)) == 5
@@ -105,7 +112,9 @@ def test_end_of_sequence_and_labels_end_a_message(tiny):
         model.generation_config.eos_token_id = tokenizer.eos_token_id
     assert ended[1].finish == "eos" and letter not in ended[1].text
     others = [i for i in (0, 2, 3, 4) if letter not in free[i].text]
-    assert [ended[i].text for i in others] == [free[i].text for i in others]  # dropped rows leave the rest alone
+    assert [ended[i].text for i in others] == [
+        free[i].text for i in others
+    ]  # dropped rows leave the rest alone
 
 
 def test_the_checkpoints_own_settings_do_not_warp(tiny):

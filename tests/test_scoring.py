@@ -3,7 +3,14 @@
 import pytest
 import torch
 from tiny import byte_tokenizer, llama
-from transformers import Gemma2Config, Gemma2ForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 from valuestab_utils import scoring, shared_prefix
 from valuestab_utils.letters import LetterTokens, letter_tokens
@@ -13,8 +20,14 @@ from valuestab_utils.scoring import score_on_shared_prefix, score_one_by_one
 TOKENIZER = byte_tokenizer()
 LETTERS = letter_tokens(TOKENIZER, "ABCDEF")
 SIZES = {
-    "vocab_size": len(TOKENIZER), "hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 3,
-    "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 8, "initializer_range": 0.2,
+    "vocab_size": len(TOKENIZER),
+    "hidden_size": 48,
+    "intermediate_size": 96,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "initializer_range": 0.2,
 }
 
 
@@ -112,7 +125,12 @@ def test_embedded_model_scores_a_session_as_prompt_by_prompt():
     gandalf, topic = load_population("fictional_characters", 1)[0], load_topics(["grammar"])[0]
     for format in ("tuned_sys", "base"):
         session = Session(tested.name, format, "fictional_characters", gandalf, topic, 1)
-        talk = [topic.first_message, "Let me see. " * 40, "Thank you, wise one.", "It is my pleasure, my friend. " * 30]
+        talk = [
+            topic.first_message,
+            "Let me see. " * 40,
+            "Thank you, wise one.",
+            "It is my pleasure, my friend. " * 30,
+        ]
         ids = [encode(tested.tokenizer, p.text) for p in item_prompts(session, tested, instrument, talk)[:12]]
         tokens = letter_tokens(tested.tokenizer, "ABCDEF")
         alone, shared = (f(tested.model, ids, tokens) for f in (score_one_by_one, score_on_shared_prefix))

@@ -11,7 +11,9 @@ from valuestab_utils.stability import stability_report
 ITEMS = load_pvq40("project").items
 
 
-def answers(population="fictional_characters", model="a-model", n_personas=4, topics=("joke", "chess"), seeds=(1, 2)):
+def answers(
+    population="fictional_characters", model="a-model", n_personas=4, topics=("joke", "chess"), seeds=(1, 2)
+):
     """Answers that depend on persona and value alone: the same in every context."""
     rng = np.random.default_rng(3)
     rows = []
@@ -23,13 +25,27 @@ def answers(population="fictional_characters", model="a-model", n_personas=4, to
                     code = profile[item.item]
                     rows.append(
                         {
-                            "model": model, "family": "F", "format": "base", "population": population,
-                            "persona": f"p{p}", "topic": topic, "seed": seed, "wording": "project",
+                            "model": model,
+                            "family": "F",
+                            "format": "base",
+                            "population": population,
+                            "persona": f"p{p}",
+                            "topic": topic,
+                            "seed": seed,
+                            "wording": "project",
                             "persona_description": "" if population == "none" else f"person {p}.",
-                            "item": item.item, "value": item.value, "answer": code, "letter": "ABCDEF"[code - 1],
-                            "option_order": [1, 2, 3, 4, 5, 6], "letter_mass": 0.5, "near_tie": code == 1,
+                            "item": item.item,
+                            "value": item.value,
+                            "answer": code,
+                            "letter": "ABCDEF"[code - 1],
+                            "option_order": [1, 2, 3, 4, 5, 6],
+                            "letter_mass": 0.5,
+                            "near_tie": code == 1,
                             "stray_token": "I",
-                            **{f"logprob_{x}": np.log(0.5 if i == code - 1 else 0.02) for i, x in enumerate("ABCDEF")},
+                            **{
+                                f"logprob_{x}": np.log(0.5 if i == code - 1 else 0.02)
+                                for i, x in enumerate("ABCDEF")
+                            },
                         }
                     )
     return pd.DataFrame(rows)
@@ -52,7 +68,9 @@ def test_without_persona_there_is_ipsative_stability_alone():
 
 def test_numbers_are_those_of_the_answers_command():
     frame = answers(topics=("joke", "chess", "poem"))
-    frame.loc[frame["topic"] == "chess", "answer"] = np.roll(frame.loc[frame["topic"] == "chess", "answer"], 7)
+    frame.loc[frame["topic"] == "chess", "answer"] = np.roll(
+        frame.loc[frame["topic"] == "chess", "answer"], 7
+    )
     report = stability_report(frame.rename(columns={"topic": "context"}))
     table = tables.stability_table(frame).set_index("measure")
     assert table.loc["rank_order", "stability"] == report["rank_order"]
@@ -101,7 +119,11 @@ def test_findings_tell_model_and_controls_apart():
 
 
 def test_message_lengths():
-    rows = [("tested", 1, 10, "eos", "a"), ("interlocutor", 2, 30, "eos", ""), ("tested", 3, 100, "length", "b")]
+    rows = [
+        ("tested", 1, 10, "eos", "a"),
+        ("interlocutor", 2, 30, "eos", ""),
+        ("tested", 3, 100, "length", "b"),
+    ]
     frame = pd.DataFrame(rows, columns=["role", "message", "n_tokens", "finish", "content"])
     frame[["model", "format", "population"]] = ["m", "base", "p"]
     lengths = tables.message_lengths(frame).set_index("role")

@@ -57,8 +57,12 @@ def operations(model, n_shared: int, lengths: Sequence[int], scored: int) -> flo
     """
     config = model.config.get_text_config()
     head = model.get_output_embeddings()
-    layers = sum(m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head)
-    width = config.num_attention_heads * getattr(config, "head_dim", config.hidden_size // config.num_attention_heads)
+    layers = sum(
+        m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head
+    )
+    width = config.num_attention_heads * getattr(
+        config, "head_dim", config.hidden_size // config.num_attention_heads
+    )
     tokens = n_shared + sum(lengths)
     attended = n_shared * (n_shared + 1) / 2 + sum(n * n_shared + n * (n + 1) / 2 for n in lengths)
     attention = 4 * width * attended * config.num_hidden_layers
@@ -69,7 +73,9 @@ def bench(tested: LanguageModel) -> dict[str, float | int]:
     """Measure one session scored both ways, and sampling alone and in a batch; prints as it goes."""
     personas, topic = load_population("fictional_characters", BATCH), load_topics(["history"])[0]
     sessions = [Session(tested.name, tested.format, "fictional_characters", p, topic, 1) for p in personas]
-    print(f"{tested.name}, {tested.settings['dtype']} on {tested.model.device}, {torch.get_num_threads()} threads")
+    print(
+        f"{tested.name}, {tested.settings['dtype']} on {tested.model.device}, {torch.get_num_threads()} threads"
+    )
 
     said, drawn, seconds = [topic.first_message], 0, 0.0
     instrument = load_pvq40()
@@ -80,7 +86,9 @@ def bench(tested: LanguageModel) -> dict[str, float | int]:
 
     while len(os.path.commonprefix(prompts())) < LONG:
         for _ in range(2 if len(said) > 1 else N_MESSAGES):
-            elapsed, texts = _timed(lambda: tested.speak([next_prompt(sessions[0], tested, said)], MAX_NEW_TOKENS))
+            elapsed, texts = _timed(
+                lambda: tested.speak([next_prompt(sessions[0], tested, said)], MAX_NEW_TOKENS)
+            )
             said.append(texts[0].content)
             drawn, seconds = drawn + texts[0].n_tokens, seconds + elapsed
         if len(said) == N_MESSAGES + 1:
@@ -89,7 +97,9 @@ def bench(tested: LanguageModel) -> dict[str, float | int]:
 
     single = drawn / seconds
     elapsed, texts = _timed(
-        lambda: tested.speak([next_prompt(s, tested, [topic.first_message]) for s in sessions], MAX_NEW_TOKENS)
+        lambda: tested.speak(
+            [next_prompt(s, tested, [topic.first_message]) for s in sessions], MAX_NEW_TOKENS
+        )
     )
     batched = sum(text.n_tokens for text in texts) / elapsed
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # KiB on Linux
@@ -104,7 +114,9 @@ def bench(tested: LanguageModel) -> dict[str, float | int]:
     }
 
 
-def compare(tested: LanguageModel, prompts: list[list[int]], letters: LetterTokens, when: str) -> dict[str, float | int]:
+def compare(
+    tested: LanguageModel, prompts: list[list[int]], letters: LetterTokens, when: str
+) -> dict[str, float | int]:
     """Score one session's prompts both ways; prints what `bench` returns."""
     # Interleaved, so that a machine that slows down meanwhile slows all three.
     rates, engine_runs, naive_runs = [], [], []
@@ -151,7 +163,9 @@ def _timed(work: Callable) -> tuple[float, object]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 2 after one sentence on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m valuestab_utils.bench", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m valuestab_utils.bench", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--model", default="SmolLM2-135M-Instruct")
     parser.add_argument("--dtype", default="auto")
     asked = parser.parse_args(argv)

@@ -61,7 +61,9 @@ class ChatTemplate:
     def accepts_system(self) -> bool:
         """Whether a system message reaches the prompt (it is neither refused nor dropped)."""
         try:
-            return "SYSTEM PROBE" in self._raw([_message("system", "SYSTEM PROBE"), _message("user", "USER PROBE")])
+            return "SYSTEM PROBE" in self._raw(
+                [_message("system", "SYSTEM PROBE"), _message("user", "USER PROBE")]
+            )
         except jinja2.TemplateError:
             return False
 
@@ -141,9 +143,13 @@ class ChatTemplate:
     def _bos_before(self, text: str) -> str:
         bos = self.tokenizer.bos_token
         # ChatML models may use the token that opens every turn as their BOS: then it is part of the turn.
-        opens_turns = bos is not None and self._raw(
-            [_message("user", "U"), _message("assistant", "A"), _message("user", "U")]
-        ).count(bos) > 1
+        opens_turns = (
+            bos is not None
+            and self._raw([_message("user", "U"), _message("assistant", "A"), _message("user", "U")]).count(
+                bos
+            )
+            > 1
+        )
         return bos if bos and text.startswith(bos) and not opens_turns else ""
 
     def _without_default_system(self, text: str) -> str:

@@ -61,10 +61,14 @@ def letter_tokens(tokenizer, letters: str) -> LetterTokens:
     special = set(tokenizer.all_special_ids)
     texts = {
         token: text
-        for text, token in ((_reading(raw, token, tokenizer), token) for raw, token in tokenizer.get_vocab().items())
+        for text, token in (
+            (_reading(raw, token, tokenizer), token) for raw, token in tokenizer.get_vocab().items()
+        )
         if token not in special
     }
-    alone = tuple(tuple(sorted(t for t, text in texts.items() if text.strip() == letter)) for letter in letters)
+    alone = tuple(
+        tuple(sorted(t for t, text in texts.items() if text.strip() == letter)) for letter in letters
+    )
     for letter, tokens in zip(letters, alone):
         if not tokens:
             raise ValuestabError(
@@ -72,7 +76,10 @@ def letter_tokens(tokenizer, letters: str) -> LetterTokens:
                 "answers cannot be read from the next token: use a model with another tokenizer."
             )
     begun = tokenizer(QUERY, add_special_tokens=False)["input_ids"]
-    merges = [tokenizer(QUERY + letter, add_special_tokens=False)["input_ids"][: len(begun)] != begun for letter in letters]
+    merges = [
+        tokenizer(QUERY + letter, add_special_tokens=False)["input_ids"][: len(begun)] != begun
+        for letter in letters
+    ]
     if not any(merges):
         return LetterTokens(letters, alone, ((),) * len(letters), ())
     last = texts[begun[-1]]  # the bracket as the prompt ends with it, with or without a space before it
@@ -81,7 +88,9 @@ def letter_tokens(tokenizer, letters: str) -> LetterTokens:
             f"The vocabulary of {tokenizer.name_or_path!r} writes {QUERY!r} with a last token other than a bracket "
             "and joins brackets with letters, which cannot be scored: use a model with another tokenizer."
         )
-    bracketed = tuple(tuple(sorted(t for t, text in texts.items() if text == last + letter)) for letter in letters)
+    bracketed = tuple(
+        tuple(sorted(t for t, text in texts.items() if text == last + letter)) for letter in letters
+    )
     bracket = tuple(sorted(t for t, text in texts.items() if text.startswith(last)))
     return LetterTokens(letters, alone, bracketed, bracket, bare=begun[-1])
 
@@ -121,7 +130,8 @@ def letter_logprobs(logits: torch.Tensor, tokens: LetterTokens) -> torch.Tensor:
     before = logprobs[:, -2]
     any_bracket = _sum(before, tokens.bracket)  # (B,)
     joined = torch.stack(
-        [_sum(before, ids) if ids else torch.full_like(any_bracket, -torch.inf) for ids in tokens.bracketed], dim=1
+        [_sum(before, ids) if ids else torch.full_like(any_bracket, -torch.inf) for ids in tokens.bracketed],
+        dim=1,
     )
     return torch.logaddexp(joined, before[:, tokens.bare, None] + after) - any_bracket[:, None]
 

@@ -60,19 +60,46 @@ def stability_bars(
     at = [labels[name] for name in _labels(rows)]
     axes.barh(at, rows["stability"], height=0.6, color=[colours[family] for family in rows["family"]])
     axes.errorbar(
-        rows["stability"], at, xerr=rows["standard_error"], fmt="none", ecolor="black", elinewidth=1.2, capsize=3
+        rows["stability"],
+        at,
+        xerr=rows["standard_error"],
+        fmt="none",
+        ecolor="black",
+        elinewidth=1.2,
+        capsize=3,
     )
     if per_seed is not None:
         points = per_seed[per_seed["population"] == population]
         where = [labels[name] + 0.2 for name in _labels(points)]
-        axes.scatter(points["stability"], where, s=14, c="white", edgecolors="black", linewidths=0.7, zorder=3, label="one seed")
+        axes.scatter(
+            points["stability"],
+            where,
+            s=14,
+            c="white",
+            edgecolors="black",
+            linewidths=0.7,
+            zorder=3,
+            label="one seed",
+        )
     for row in _part(expected, population, measure).itertuples():
         axes.errorbar(
-            row.expected, labels[_label(row.model, row.format)] - 0.2, xerr=3 * row.expected_sd, fmt="D", ms=4,
-            color="black", capsize=3, label="expected of the synthetic control (± 3 SD)",
+            row.expected,
+            labels[_label(row.model, row.format)] - 0.2,
+            xerr=3 * row.expected_sd,
+            fmt="D",
+            ms=4,
+            color="black",
+            capsize=3,
+            label="expected of the synthetic control (± 3 SD)",
         )
     for row in humans[humans["measure"] == measure].itertuples():
-        axes.axvline(row.value, color="black", lw=1, ls=_LINES[row.ages], label=f"humans, ages {row.ages} ({row.value})")
+        axes.axvline(
+            row.value,
+            color="black",
+            lw=1,
+            ls=_LINES[row.ages],
+            label=f"humans, ages {row.ages} ({row.value})",
+        )
     axes.axvline(0, color="black", lw=0.8)
     axes.set_yticks(list(labels.values()), list(labels))
     axes.invert_yaxis()
@@ -114,22 +141,35 @@ def letter_bars(shares: pd.DataFrame) -> Figure:
     return figure
 
 
-def letter_probability_bars(probabilities: pd.DataFrame, portraits: dict[int, str], options: tuple[str, ...]) -> Figure:
+def letter_probability_bars(
+    probabilities: pd.DataFrame, portraits: dict[int, str], options: tuple[str, ...]
+) -> Figure:
     """Next-token probability of each letter for a few items of one session, coloured by the option it stood for."""
     items = list(dict.fromkeys(probabilities["item"]))
     figure, axes = plt.subplots(1, len(items), figsize=(3.1 * len(items), 3.5), sharey=True, squeeze=False)
     for item, panel in zip(items, axes.flat):
         rows = probabilities[probabilities["item"] == item]
         panel.bar(
-            rows["letter"], rows["probability"], color=[OPTION_COLOURS[code - 1] for code in rows["code"]],
-            edgecolor="black", linewidth=0.5,
+            rows["letter"],
+            rows["probability"],
+            color=[OPTION_COLOURS[code - 1] for code in rows["code"]],
+            edgecolor="black",
+            linewidth=0.5,
         )
         panel.set_title(textwrap.fill(portraits[item], 38), fontsize=7.5, fontweight="normal")
         panel.set_xlabel(f"letter (item {item})")
     axes.flat[0].set_ylabel("next-token probability")
     axes.flat[0].set_ylim(0, 1)
     keys = [plt.Rectangle((0, 0), 1, 1, facecolor=c, edgecolor="black", lw=0.5) for c in OPTION_COLOURS]
-    figure.legend(keys, options, loc="outside lower center", ncols=3, fontsize=8, title="what the letter stood for", title_fontsize=8)
+    figure.legend(
+        keys,
+        options,
+        loc="outside lower center",
+        ncols=3,
+        fontsize=8,
+        title="what the letter stood for",
+        title_fontsize=8,
+    )
     return figure
 
 
@@ -139,8 +179,14 @@ def letter_mass_boxes(answers: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(figsize=(7.5, 1.2 + 0.45 * rows["respondent"].nunique()))
     groups = {name: part["letter_mass"] for name, part in rows.groupby("respondent", sort=False)}
     axes.boxplot(
-        list(groups.values()), orientation="horizontal", tick_labels=list(groups), widths=0.55, patch_artist=True,
-        boxprops={"facecolor": "C0"}, medianprops={"color": "black"}, flierprops={"markersize": 2},
+        list(groups.values()),
+        orientation="horizontal",
+        tick_labels=list(groups),
+        widths=0.55,
+        patch_artist=True,
+        boxprops={"facecolor": "C0"},
+        medianprops={"color": "black"},
+        flierprops={"markersize": 2},
     )
     axes.invert_yaxis()
     axes.set(xlim=(0, 1.02), xlabel="letter mass (summed probability of the letters, per answer)", ylabel="")
@@ -157,12 +203,27 @@ def context_heatmaps(pairs: pd.DataFrame, population: str) -> Figure:
     names = list(dict.fromkeys(rows["respondent"]))
     columns = min(4, len(names))
     n_lines = -(-len(names) // columns)
-    figure, axes = plt.subplots(n_lines, columns, figsize=(2.9 * columns + 0.8, 2.7 * n_lines + 0.3), squeeze=False)
-    for panel in axes.flat[len(names):]:
+    figure, axes = plt.subplots(
+        n_lines, columns, figsize=(2.9 * columns + 0.8, 2.7 * n_lines + 0.3), squeeze=False
+    )
+    for panel in axes.flat[len(names) :]:
         panel.set_axis_off()
     for name, panel in zip(names, axes.flat):
-        matrix = rows[rows["respondent"] == name].pivot(index="context", columns="other_context", values="stability")
-        sns.heatmap(matrix, vmin=-1, vmax=1, cmap="vlag", annot=True, fmt=".2f", square=True, cbar=False, ax=panel, linewidths=0.5)
+        matrix = rows[rows["respondent"] == name].pivot(
+            index="context", columns="other_context", values="stability"
+        )
+        sns.heatmap(
+            matrix,
+            vmin=-1,
+            vmax=1,
+            cmap="vlag",
+            annot=True,
+            fmt=".2f",
+            square=True,
+            cbar=False,
+            ax=panel,
+            linewidths=0.5,
+        )
         panel.set(xlabel="", ylabel="")
         panel.set_facecolor("#eeeeee")
         panel.set_title(name, fontsize=8.5)
@@ -177,10 +238,20 @@ def value_heatmap(values: pd.DataFrame) -> Figure:
         return _nothing("No rank-order stability was computed.")
     rows = values.assign(experiment=[name.replace("\n", ", ") for name in _experiments(values)])
     order = {axis: list(dict.fromkeys(rows[axis])) for axis in ("experiment", "value")}
-    matrix = rows.pivot(index="experiment", columns="value", values="stability").loc[order["experiment"], order["value"]]
+    matrix = rows.pivot(index="experiment", columns="value", values="stability").loc[
+        order["experiment"], order["value"]
+    ]
     figure, axes = plt.subplots(figsize=(9, 1.6 + 0.4 * len(matrix)))
     sns.heatmap(
-        matrix, vmin=-1, vmax=1, cmap="vlag", annot=True, fmt=".2f", linewidths=0.5, ax=axes, annot_kws={"size": 8},
+        matrix,
+        vmin=-1,
+        vmax=1,
+        cmap="vlag",
+        annot=True,
+        fmt=".2f",
+        linewidths=0.5,
+        ax=axes,
+        annot_kws={"size": 8},
         cbar_kws={"label": "rank-order stability\n(Spearman's r)"},
     )
     axes.set_facecolor("#eeeeee")

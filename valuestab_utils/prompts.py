@@ -19,8 +19,7 @@ QUERY = "Answer: ("  # the begun answer, which turns the next token's distributi
 _PERSONA = "You are {description}"
 _PERSONA_ACKNOWLEDGED = "OK"
 _INTERLOCUTOR = (
-    "You are simulating a human using a chatbot. "
-    "{pretence}Your every reply must be in one sentence only."
+    "You are simulating a human using a chatbot. {pretence}Your every reply must be in one sentence only."
 )
 _BASE_PERSONA = "CONTEXT: The following is a conversation with {description}"
 _BASE_INTERLOCUTOR = (

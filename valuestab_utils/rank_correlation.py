@@ -1,7 +1,6 @@
 """Spearman's rank correlation, and the correlations between contexts that the stabilities are means of."""
 
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from scipy.stats import rankdata

@@ -33,7 +33,12 @@ def find_session(experiment: Experiment, persona: str, topic: str, seed: int) ->
 
 
 def render(
-    study: Study, experiment: Experiment, session: Session, *, item: int | None = None, message: int | None = None
+    study: Study,
+    experiment: Experiment,
+    session: Session,
+    *,
+    item: int | None = None,
+    message: int | None = None,
 ) -> str:
     """Exact text of one prompt of a session.
 
@@ -55,17 +60,23 @@ def render(
         Unknown item or message, not exactly one of the two, or a conversation that has not been simulated.
     """
     if (item is None) == (message is None):
-        raise ValuestabError("Say which prompt: an item (item=5) or a message of the conversation (message=2).")
+        raise ValuestabError(
+            "Say which prompt: an item (item=5) or a message of the conversation (message=2)."
+        )
     n_messages = experiment.messages_of(session)
     if message is not None and not 1 <= message <= n_messages:
-        raise ValuestabError(f"Session {session} has messages 1 to {n_messages}, so there is no message {message}.")
+        raise ValuestabError(
+            f"Session {session} has messages 1 to {n_messages}, so there is no message {message}."
+        )
     said = [session.topic.first_message] if message == 1 else _said(study, experiment, session)
     respondent = study.respondent(experiment)
     if message is not None:
         return next_prompt(session, respondent, said[:message]).text
     numbers = [asked.item for asked in study.instrument.items]
     if item not in numbers:
-        raise ValuestabError(f"{study.instrument.name} has items {numbers[0]} to {numbers[-1]}, so there is no item {item}.")
+        raise ValuestabError(
+            f"{study.instrument.name} has items {numbers[0]} to {numbers[-1]}, so there is no item {item}."
+        )
     return item_prompts(session, respondent, study.instrument, said)[numbers.index(item)].text
 
 
@@ -78,7 +89,9 @@ def _said(study: Study, experiment: Experiment, session: Session) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 2 after one sentence on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m valuestab_utils.render", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m valuestab_utils.render", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--profile", default="quick")
     parser.add_argument("--model", help="default: the profile's")
     parser.add_argument("--population", default="fictional_characters")
@@ -92,7 +105,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     try:
         study = plan_study(
-            asked.profile, asked.model, [asked.population], [asked.format], controls=[], results_dir=asked.results_dir
+            asked.profile,
+            asked.model,
+            [asked.population],
+            [asked.format],
+            controls=[],
+            results_dir=asked.results_dir,
         )
         experiment = study.experiments[0]
         session = find_session(experiment, asked.persona, asked.topic, asked.seed)

@@ -105,7 +105,9 @@ def sample_messages(
             chosen = []
             for row, i in enumerate(alive):
                 seen = [*prompts[i], *drawn[i]]
-                token, is_close = draw(logits[row], noises[i], sampling, seen, alone=lambda: _alone(model, seen))
+                token, is_close = draw(
+                    logits[row], noises[i], sampling, seen, alone=lambda: _alone(model, seen)
+                )
                 close[i] += is_close
                 drawn[i].append(token)
                 chosen.append(token)
@@ -225,22 +227,29 @@ class _Decoder:
         self.model = model
         ids = torch.tensor([[0] * (longest - len(p)) + list(p) for p in prompts], device=model.device)
         lengths = torch.tensor([len(p) for p in prompts], device=model.device)
-        self.mask = (torch.arange(longest, device=model.device) >= longest - lengths[:, None]).long()  # (B, T)
+        self.mask = (
+            torch.arange(longest, device=model.device) >= longest - lengths[:, None]
+        ).long()  # (B, T)
         self.cache = None
         # A CPU gains nothing from a batch of whole prompts, and would compute its padding too. Caches of other kinds
         # than the plain one (sliding windows) cannot be put together from several prompts.
         plain = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
-        self.logits = self._one_by_one(prompts) if model.device.type == "cpu" and plain else self._forward(ids)
+        self.logits = (
+            self._one_by_one(prompts) if model.device.type == "cpu" and plain else self._forward(ids)
+        )
 
     def _one_by_one(self, prompts) -> torch.Tensor:
         outputs = [
-            self.model(input_ids=torch.tensor([list(prompt)]), use_cache=True, logits_to_keep=1) for prompt in prompts
+            self.model(input_ids=torch.tensor([list(prompt)]), use_cache=True, logits_to_keep=1)
+            for prompt in prompts
         ]
         caches = [output.past_key_values for output in outputs]
         self.cache = DynamicCache()
         for i in range(len(caches[0].layers)):
             both = [(cache.layers[i].keys, cache.layers[i].values) for cache in caches]
-            keys, values = ([_left_padded(x, self.mask.shape[1]) for x in part] for part in zip(*both, strict=True))
+            keys, values = (
+                [_left_padded(x, self.mask.shape[1]) for x in part] for part in zip(*both, strict=True)
+            )
             self.cache.update(torch.cat(keys), torch.cat(values), i)
             for cache in caches:  # free what has been copied: a batch of caches is large
                 cache.layers[i].keys = cache.layers[i].values = None

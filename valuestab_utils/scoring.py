@@ -71,10 +71,14 @@ def score_on_shared_prefix(model, prompts: Sequence[Sequence[int]], tokens: Lett
         prefix = shared_prefix.compute_prefix(model, list(prompts[0][:n_shared]))
         for batch in _batches(by_length, [len(rest) for rest in rests], BATCH_TOKENS[model.device.type]):
             longest = len(rests[batch[-1]])
-            ids = torch.tensor([rests[i] + [0] * (longest - len(rests[i])) for i in batch], device=model.device)
+            ids = torch.tensor(
+                [rests[i] + [0] * (longest - len(rests[i])) for i in batch], device=model.device
+            )
             wanted = sorted({len(rests[i]) - back for i in batch for back in range(1, tokens.positions + 1)})
             at = {position: k for k, position in enumerate(wanted)}
-            out = shared_prefix.continuation_logits(model, prefix, ids, torch.tensor(wanted, device=model.device))
+            out = shared_prefix.continuation_logits(
+                model, prefix, ids, torch.tensor(wanted, device=model.device)
+            )
             for row, i in enumerate(batch):
                 last = at[len(rests[i]) - 1]
                 logits[i] = out[row, last + 1 - tokens.positions : last + 1]  # (positions, V)
@@ -85,7 +89,9 @@ def score_on_shared_prefix(model, prompts: Sequence[Sequence[int]], tokens: Lett
 
 def _scores(logits: torch.Tensor, tokens: LetterTokens, computed: int, n_shared: int = 0) -> Scores:
     stray, stray_logprobs = stray_token(logits, tokens)
-    return Scores(letter_logprobs(logits, tokens).cpu(), stray.cpu(), stray_logprobs.cpu(), computed, n_shared)
+    return Scores(
+        letter_logprobs(logits, tokens).cpu(), stray.cpu(), stray_logprobs.cpu(), computed, n_shared
+    )
 
 
 def _common_length(prompts: Sequence[Sequence[int]]) -> int:

@@ -89,11 +89,15 @@ def obstacle(model, n_tokens: int) -> str | None:
     return None
 
 
-def _attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, shared_prefix=None, **features):
+def _attention(
+    module, query, key, value, attention_mask, scaling=None, dropout=0.0, shared_prefix=None, **features
+):
     """Attention of (B, H, T, D) queries to prefix and own keys, in the registry's form: gives (B, T, H, D)."""
     asked = [name for name in _UNKNOWN_FEATURES if features.get(name) is not None]
     if asked or shared_prefix is None:
-        raise NotImplementedError(f"shared-prefix attention does not know {asked or 'calls without a prefix'}")
+        raise NotImplementedError(
+            f"shared-prefix attention does not know {asked or 'calls without a prefix'}"
+        )
     keys, values = shared_prefix.layers[module.layer_idx]
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     attend = _attend_flash if query.device.type == "cpu" and query.dtype == torch.float32 else _attend

@@ -153,7 +153,9 @@ def letter_probabilities(answers: pd.DataFrame, items: list[int]) -> pd.DataFram
     rows = []
     for names, part in _experiments(answers):
         first = part.iloc[0]
-        session = part[(part[["persona", "topic", "seed"]] == first[["persona", "topic", "seed"]]).all(axis=1)]
+        session = part[
+            (part[["persona", "topic", "seed"]] == first[["persona", "topic", "seed"]]).all(axis=1)
+        ]
         for _, answer in session[session["item"].isin(items)].iterrows():
             rows += [
                 dict(zip(EXPERIMENT, names))
@@ -171,7 +173,9 @@ def expected_table(study: "Study") -> pd.DataFrame:
         respondent = study.respondent(experiment)
         if not hasattr(respondent, "expected_stability"):
             continue
-        implied = respondent.expected_stability(experiment.personas, len(experiment.topics), len(experiment.seeds))
+        implied = respondent.expected_stability(
+            experiment.personas, len(experiment.topics), len(experiment.seeds)
+        )
         rows += [
             {"model": experiment.model, "format": experiment.format, "population": experiment.population}
             | {"measure": measure, "expected": mean, "expected_sd": deviation}
@@ -198,7 +202,12 @@ def message_lengths(conversations: pd.DataFrame) -> pd.DataFrame:
     described = written.assign(at_limit=written["finish"] == "length", empty=written["content"] == "")
     return (
         described.groupby([*EXPERIMENT, "role"], sort=False)
-        .agg(messages=("content", "size"), tokens=("n_tokens", "mean"), at_limit=("at_limit", "mean"), empty=("empty", "mean"))
+        .agg(
+            messages=("content", "size"),
+            tokens=("n_tokens", "mean"),
+            at_limit=("at_limit", "mean"),
+            empty=("empty", "mean"),
+        )
         .reset_index()
     )
 
@@ -222,7 +231,9 @@ def findings(table: pd.DataFrame, tested: str) -> list[str]:
         parts = []
         for (model, format, measure), group in rows.groupby(["model", "format", "measure"], sort=False):
             name = f"{model.removeprefix('control-')}, " if who == "Controls" else f"{format}, "
-            values = ", ".join(f"{_with_error(row)} {row.population.replace('_', ' ')}" for row in group.itertuples())
+            values = ", ".join(
+                f"{_with_error(row)} {row.population.replace('_', ' ')}" for row in group.itertuples()
+            )
             parts.append(f"{name}{measure.replace('_', '-')} {values.replace(' none', ' no persona')}")
         if parts:
             sentences.append(f"{who}: {'; '.join(parts)}.")
@@ -246,8 +257,12 @@ def _report(part: pd.DataFrame) -> dict:
     if (part["persona_description"] != "").all():
         return stability_report(frame)
     key = read_key()
-    array = answers_array(frame, [item for items in key.values() for item in items], scale=(1, 6), only_scored=True)
-    ipsative = ipsative_over_seeds([ipsative_stability(value_scores(coded, key, array.items)) for coded in array.coded])
+    array = answers_array(
+        frame, [item for items in key.values() for item in items], scale=(1, 6), only_scored=True
+    )
+    ipsative = ipsative_over_seeds(
+        [ipsative_stability(value_scores(coded, key, array.items)) for coded in array.coded]
+    )
     pairs = zip(array.contexts, ipsative.pairwise)
     return {
         "ipsative": ipsative.overall,
