@@ -104,8 +104,9 @@ def stability_bars(
     axes.set_yticks(list(labels.values()), list(labels))
     axes.invert_yaxis()
     axes.set_xlim(min(-0.3, axes.get_xlim()[0]), max(1.0, axes.get_xlim()[1]))
+    unit = "option-order permutations" if population == "none" else rows["unit"].iloc[0]
     axes.set_xlabel(
-        f"mean Spearman's r over pairs of contexts, ± 1 SE over {rows['unit'].iloc[0]}\n{WORDINGS[rows['wording'].iloc[0]]}",
+        f"mean Spearman's r over pairs of contexts, ± 1 SE over {unit}\n{WORDINGS[rows['wording'].iloc[0]]}",
         fontsize=8.5,
     )
     beside = {"transform": axes.get_yaxis_transform(), "fontsize": 7.5, "va": "center"}

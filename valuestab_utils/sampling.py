@@ -16,7 +16,7 @@ from transformers.cache_utils import DynamicLayer
 
 from valuestab_utils.errors import ValuestabError
 
-# Largest distance, in logits, that batching can open between two logits in fp32 (measured: below 1e-4), doubled.
+# Largest distance, in logits, that batching can open between two logits in fp32 (seen: below 1e-4), doubled.
 _ROUNDING = 2e-4
 _NUCLEUS_ROUNDING = 1e-4  # the same for the cumulative probability at the nucleus' edge
 

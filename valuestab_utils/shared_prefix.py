@@ -124,7 +124,7 @@ def _attend(q, k, v, prefix_k, prefix_v, scale):
 def _attend_flash(q, k, v, prefix_k, prefix_v, scale):
     """The same by PyTorch's blockwise CPU kernel: the two parts apart, then joined by their log-sum-exps.
 
-    The kernel never holds the attention weights, which makes it about a tenth faster for a whole session.
+    The kernel never holds the attention weights, which makes it faster.
     """
     flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     B, H, T, D = q.shape
