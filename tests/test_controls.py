@@ -20,7 +20,7 @@ from valuestab_utils.topics import Topic, load_topics
 
 PVQ = load_pvq40("project")
 EXACT = SyntheticSettings(profile=1.2, context=0, answer=0, letter_bias=0)
-CHARACTERS = load_population("fictional_characters", 20)
+CHARACTERS = load_population("fictional_characters", 15)
 TOPICS = load_topics(["joke", "chess", "grammar"])
 
 
@@ -91,19 +91,19 @@ def test_expected_stability_falls_with_each_noise_and_rises_with_the_spread_of_p
 
     assert (expected(context=1.5) < expected() - 0.2).all()
     assert (expected(answer=2.5) < expected() - 0.1).all()
-    assert (expected(letter_bias=6.0) < expected() - 0.1).all()
+    assert (expected(letter_bias=12.0) < expected() - 0.1).all()
     assert (expected(profile=0.3) < expected() - 0.2).all()
     assert (expected(context=0, answer=0, letter_bias=0) == 1).all()
 
 
 def test_seeds_narrow_what_is_expected():
     respondent = SyntheticRespondent(PVQ)
-    one, four = (respondent.expected_stability(CHARACTERS, 3, n, draws=60)["rank_order"] for n in (1, 4))
+    one, four = (respondent.expected_stability(CHARACTERS, 2, n, draws=60)["rank_order"] for n in (1, 4))
     assert one[0] == pytest.approx(four[0], abs=0.02) and 1.3 < one[1] / four[1] < 3
 
 
 def test_without_persona_there_is_ipsative_stability_alone_and_it_comes_out(tmp_path):
-    nobodies = load_population("none", 15)
+    nobodies = load_population("none", 10)
     respondent = SyntheticRespondent(PVQ)
     answers = run(respondent, tmp_path, nobodies, population="none")
     expected = respondent.expected_stability(nobodies, n_contexts=3, n_seeds=1)
@@ -126,11 +126,11 @@ def test_letter_bias_shows_in_the_letters(tmp_path):
 
 def test_random_answers_have_no_stability_and_no_favourite(tmp_path):
     answers = run(RandomRespondent(), tmp_path)
-    # By chance, a correlation of n ranks deviates from 0 by 1/sqrt(n - 1). Rank-order: n = 20, mean over 3
-    # pairs of contexts and 10 values; ipsative: n = 10, mean over 3 pairs and 20 personas. Both deviate by 0.04.
+    # By chance, a correlation of n ranks deviates from 0 by 1/sqrt(n - 1). Rank-order: n = 15, mean over 3
+    # pairs of contexts and 10 values; ipsative: n = 10, mean over 3 pairs and 15 personas. Both have SD 0.05.
     found = stability(answers)
-    assert abs(found["rank_order"]) < 4 / np.sqrt(19 * 30)
-    assert abs(found["ipsative"]) < 4 / np.sqrt(9 * 60)
+    assert abs(found["rank_order"]) < 4 / np.sqrt(14 * 30)
+    assert abs(found["ipsative"]) < 4 / np.sqrt(9 * 45)
     n = len(answers)
     for column in ("letter", "answer"):
         assert (abs(answers[column].value_counts() - n / 6) < 5 * np.sqrt(n * 5 / 36)).all()
@@ -204,7 +204,7 @@ def breaks_nothing(monkeypatch):
 def test_a_broken_pipeline_shows_in_answers_and_stability(tmp_path, monkeypatch, breaks, moves_stability):
     breaks(monkeypatch)
     exact = SyntheticRespondent(PVQ, EXACT)
-    answers = run(exact, tmp_path)
+    answers = run(exact, tmp_path, CHARACTERS[:10], TOPICS[:2])
     wrong = (answers["answer"].to_numpy() != profile_answers(exact, answers)).mean()
     if breaks is breaks_nothing:
         assert wrong == 0 and stability(answers)["rank_order"] == 1
@@ -223,8 +223,9 @@ def test_conversations_that_are_mixed_up_show_in_stability(tmp_path, monkeypatch
 
     monkeypatch.setattr(questionnaire, "tested_prompt", after_anything)
     respondent = SyntheticRespondent(PVQ, SyntheticSettings(context=1.5))
-    expected = respondent.expected_stability(CHARACTERS, n_contexts=3, n_seeds=1)
-    assert min(deviations(stability(run(respondent, tmp_path)), expected).values()) > 3.5
+    expected = respondent.expected_stability(CHARACTERS, n_contexts=2, n_seeds=1)
+    answers = run(respondent, tmp_path, topics=TOPICS[:2])
+    assert min(deviations(stability(answers), expected).values()) > 3.5
 
 
 def prompt_of_item(persona=GANDALF, topic=JOKE, format="tuned_sys", said=("Tell me a joke.", "No.")):
@@ -272,8 +273,8 @@ def test_a_persona_is_known_by_its_induction_alone(format):
         "You are Sam, CONTEXT: The following is a conversation",
         "OK",
     )
-    order = np.array(session().option_order(1, 6))
     for persona in (GANDALF, NOBODY, replace(GANDALF, description="Gandalf, a wizard.\nHe has a staff.")):
+        order = np.array(session(persona).option_order(1, 6))
         latent = respondent.profile(persona.description)[VALUES.index(PVQ.items[0].value)]
         for said in (told, told[:2], (), ("1. e4", "e5")):
             assert answer(persona, said).argmax() == np.argmin(abs(order - latent))

@@ -25,7 +25,7 @@ _DIFFUSENESS = 0.5  # how far from the latent answer the options keep probabilit
 # How each format begins a prompt that induces a persona; the group is its description.
 _INDUCTION = re.compile(
     r"\A(?:<system> You are (?P<tuned_sys>.*?)\n<user>"
-    r"|<user> You are (?P<tuned_no_sys>.*?)\n<assistant> OK\n"
+    r"|<user> You are (?P<tuned_no_sys>(?:(?!\n<).)*)\n<assistant> OK\n"
     r"|CONTEXT: The following is a conversation with (?P<base>.*?)\nUSER:)",
     flags=re.DOTALL,
 )
