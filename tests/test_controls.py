@@ -225,7 +225,7 @@ def test_conversations_that_are_mixed_up_show_in_stability(tmp_path, monkeypatch
     respondent = SyntheticRespondent(PVQ, SyntheticSettings(context=1.5))
     expected = respondent.expected_stability(CHARACTERS, n_contexts=2, n_seeds=1)
     answers = run(respondent, tmp_path, topics=TOPICS[:2])
-    assert min(deviations(stability(answers), expected).values()) > 3.5
+    assert min(deviations(stability(answers), expected).values()) > 3  # both measures, far from chance
 
 
 def prompt_of_item(persona=GANDALF, topic=JOKE, format="tuned_sys", said=("Tell me a joke.", "No.")):
