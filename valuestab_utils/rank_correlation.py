@@ -101,6 +101,29 @@ def spearman_columns(x: np.ndarray, y: np.ndarray) -> Correlations:
     return Correlations(np.clip(rho, -1.0, 1.0), constant, too_few)
 
 
+def average_ranks(x: np.ndarray) -> np.ndarray:
+    """Ranks of each column, ties (neighbours within 1e-9) averaged.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n, k)
+        Without gaps.
+
+    Returns
+    -------
+    ndarray, shape (n, k)
+        From 1 to n.
+
+    Examples
+    --------
+    >>> average_ranks(np.array([[0.3], [0.1], [0.1 + 1e-12]]))
+    array([[3. ],
+           [1.5],
+           [1.5]])
+    """
+    return (_centred_ranks(x, np.zeros(x.shape, dtype=bool)) + len(x) + 1) / 2
+
+
 def _centred_ranks(x: np.ndarray, missing: np.ndarray) -> np.ndarray:
     """Twice each column's average rank less twice the mean rank, as whole numbers; 0 where missing."""
     x = np.where(missing, np.nan, x)
