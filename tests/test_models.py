@@ -97,6 +97,14 @@ def test_what_is_neither_a_name_nor_a_folder_nor_a_hub_id(model):
         model_card(model)
 
 
+@pytest.mark.parametrize(
+    "name, dtype", [("mistralai/Mixtral-8x7B-Instruct-v0.1-4b", "4bit"), (f"{EMBEDDED_NAME}-8b", "8bit")]
+)
+def test_the_name_of_a_variants_results_says_how_the_variant_is_asked_for(name, dtype):
+    with pytest.raises(ValuestabError, match=f"ask for the model '{name[:-3]}' with dtype='{dtype}'"):
+        model_card(name)
+
+
 def test_folders_and_hub_ids(folder, monkeypatch):
     card = model_card(str(folder))
     assert (card.name, card.source, card.format, card.sampling) == ("My-model", str(folder), None, None)
@@ -237,6 +245,12 @@ def test_weights_that_are_shared_are_not_missing(folder):
 
 def test_unknown_dtype(folder):
     refused(folder, "Unknown dtype 'float23'. Did you mean 'float32'.*bfloat16", dtype="float23")
+
+
+@pytest.mark.parametrize("dtype", ["auto", "4bit"])
+def test_a_gpu_that_is_not_there(folder, monkeypatch, dtype):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    refused(folder, "Device 'cuda:0' was asked for, but PyTorch finds no GPU here", dtype=dtype, device="cuda:0")
 
 
 def test_a_hub_id_without_network_is_one_sentence():

@@ -10,6 +10,7 @@ import yaml
 from valuestab_utils.errors import ValuestabError, check_known
 from valuestab_utils.paths import DATA
 from valuestab_utils.prompts import FORMATS
+from valuestab_utils.quantization import SUFFIXES
 from valuestab_utils.sampling import Sampling
 from valuestab_utils.sessions import slug
 
@@ -79,10 +80,17 @@ def model_card(model: str) -> ModelCard:
     Raises
     ------
     ValuestabError
-        If it is none of these; the nearest known name is suggested.
+        If it is none of these; the nearest known name is suggested. Or if it is the name that results of a known
+        model in 4 or 8 bit go by.
     """
     if model in known_models():
         return known_models()[model]
+    for dtype, suffix in SUFFIXES.items():
+        if model.removesuffix(suffix) in known_models():
+            raise ValuestabError(
+                f"{model!r} is a name for results of a quantized model: ask for the model "
+                f"{model.removesuffix(suffix)!r} with dtype={dtype!r}."
+            )
     if Path(model).expanduser().is_dir():
         folder = Path(model).expanduser().resolve()
         return ModelCard(slug(folder.name), str(folder), None, folder.name, None)

@@ -1,5 +1,6 @@
 """Language models: how one is loaded, speaks and answers."""
 
+import contextlib
 import difflib
 import functools
 import hashlib
@@ -9,10 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from valuestab_utils import shared_prefix
+from valuestab_utils import quantization, shared_prefix
 from valuestab_utils.chat_template import ChatTemplate, encode
 from valuestab_utils.embedded import EMBEDDED_NAME, ensure_embedded_model
 from valuestab_utils.errors import ValuestabError, check_known
@@ -48,11 +49,14 @@ class LanguageModel(Respondent):
     tokenizer : transformers.PreTrainedTokenizerBase
     revision : str
         What identifies the weights: a hub commit, or a checksum of local ones.
+    variant : str, optional
+        "4bit" or "8bit" if the model was quantized so; its name then ends in -4b or -8b.
     """
 
-    def __init__(self, card: ModelCard, model, tokenizer, revision: str):
+    def __init__(self, card: ModelCard, model, tokenizer, revision: str, variant: str | None = None):
         self.card, self.model, self.tokenizer, self.revision = card, model, tokenizer, revision
-        self.name, self.family = card.name, card.family
+        self.variant = variant
+        self.name, self.family = quantization.variant_name(card.name, variant), card.family
         self.template = ChatTemplate(tokenizer) if tokenizer.chat_template else None
         self.sampling = card.sampling or _own_sampling(card.name, model.generation_config)
         self.context_length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
@@ -72,14 +76,19 @@ class LanguageModel(Respondent):
 
     @property
     def settings(self) -> dict:
-        """All that decides this model's results beside the sessions themselves."""
+        """All that decides this model's results beside the sessions themselves.
+
+        ``quantization`` is there for quantized models only.
+        """
+        own = quantization.own_quantization(self.model.config)
+        quantized = quantization.describe(self.variant, self.model.dtype) if self.variant else own
         return {
             "model_source": self.card.name if Path(self.card.source).is_absolute() else self.card.source,
             "model_revision": self.revision,
-            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "dtype": self.variant or str(self.model.dtype).removeprefix("torch."),
             "chat_template": self.template.digest if self.template else "none",
             "sampling": asdict(self.sampling),
-        }
+        } | ({"quantization": quantized} if quantized else {})
 
     def speak(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Text]:
         """Sample a message for each prompt, in one batch."""
@@ -124,7 +133,8 @@ class LanguageModel(Respondent):
         if off > TOLERANCE[self.model.dtype]:
             raise ValuestabError(
                 f"{self.name} scores letters {off:.2g} nats differently on a shared prefix than alone, where "
-                f"{TOLERANCE[self.model.dtype]:g} are allowed; its architecture is not supported: report it."
+                f"{TOLERANCE[self.model.dtype]:g} are allowed; its architecture or quantization is not supported: "
+                "report it."
             )
         self._trusts_shared_prefix = True
 
@@ -136,8 +146,13 @@ def load_model(model: str, dtype: str = "auto", device: str = "auto") -> Languag
     ----------
     model : str
         See `model_card`.
-    dtype : {"auto", "float32", "float16", "bfloat16"}
-        "auto" is float32 on a CPU and the checkpoint's own type on a GPU.
+    dtype : {"auto", "float32", "float16", "bfloat16", "8bit", "4bit"}
+        "auto" is float32 on a CPU and the checkpoint's own type on a GPU. "4bit" (NF4) and "8bit" (the weights of
+        LLM.int8()) quantize by bitsandbytes what is multiplied in every layer, experts included; embeddings, the
+        output layer, norms and the routers of experts stay as they are. All is computed in the dtype that "auto"
+        stands for, activations included (see `valuestab_utils.quantization`), and the results go by a name of
+        their own, which ends in -4b or -8b. A mixture of experts needs the main memory of its whole checkpoint
+        (in the compute dtype) until it is quantized.
     device : str
         "auto" is a GPU where there is one.
 
@@ -147,20 +162,62 @@ def load_model(model: str, dtype: str = "auto", device: str = "auto") -> Languag
         Unknown model or dtype, or one that cannot be loaded.
     """
     card = model_card(model)
-    check_known("dtype", dtype, ["auto", *_DTYPES])
+    check_known("dtype", dtype, ["auto", *_DTYPES, *quantization.SUFFIXES])
+    variant = dtype if dtype in quantization.SUFFIXES else None
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch_dtype = _DTYPES.get(dtype) or (torch.float32 if device == "cpu" else "auto")
+    elif device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValuestabError(f"Device {device!r} was asked for, but PyTorch finds no GPU here: take 'cpu' or 'auto'.")
+    if variant:
+        quantization.check_bitsandbytes(variant, device)
     source = str(ensure_embedded_model()) if card.source == "embedded" else card.source
     checksum = folder_checksum(Path(source)) if Path(source).is_dir() else None
+    with _one_sentence(model):
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        loaded, report = _load_weights(model, source, config, dtype, device)
+    if report["missing_keys"]:  # the library would go on with random numbers
+        raise ValuestabError(
+            f"The checkpoint of {model!r} lacks {len(report['missing_keys'])} weights of its model, such as "
+            f"{min(report['missing_keys'])}: give a complete one, saved as a causal language model."
+        )
+    return LanguageModel(card, loaded, tokenizer, checksum or loaded.config._commit_hash, variant)
+
+
+def _load_weights(model: str, source: str, config, dtype: str, device: str):
+    own = quantization.own_quantization(config)
+    if own and dtype != "auto":
+        raise ValuestabError(
+            f"Model {model!r} is saved quantized already ({own.get('quant_method', 'by a method unnamed')}), and that "
+            f"is kept: load it with dtype='auto' instead of {dtype!r}."
+        )
+    if dtype in quantization.SUFFIXES:
+        settings = quantization.loading_settings(config, dtype, device)
+    else:
+        settings = {"dtype": _DTYPES.get(dtype) or (torch.float32 if device == "cpu" else "auto")}
+        if own:  # its layers must be on their device as they are read
+            settings["device_map"] = {"": device}
+    loaded, report = AutoModelForCausalLM.from_pretrained(
+        source, trust_remote_code=False, output_loading_info=True, **settings
+    )
+    if dtype in quantization.SUFFIXES and not report["missing_keys"]:
+        loaded = quantization.finish(loaded, dtype, device)
+    elif own:
+        loaded = quantization.keep_compute_dtype(loaded)
+    else:
+        loaded = loaded.to(device)
+    return loaded.eval(), report
+
+
+@contextlib.contextmanager
+def _one_sentence(model: str):
+    """Without progress bars, and with one sentence for whatever the libraries below raise."""
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        loaded, report = AutoModelForCausalLM.from_pretrained(
-            source, dtype=torch_dtype, trust_remote_code=False, output_loading_info=True
-        )
-        loaded = loaded.to(device).eval()
+        yield
+    except ValuestabError:
+        raise
     except Exception as error:  # the libraries below have no common error for what they cannot load
         reason = (str(error).strip().splitlines() or [""])[0].rstrip(".: ")
         near = difflib.get_close_matches(model, known_models(), n=1, cutoff=0.8)
@@ -172,12 +229,6 @@ def load_model(model: str, dtype: str = "auto", device: str = "auto") -> Languag
     finally:
         if bars:
             transformers_logging.enable_progress_bar()
-    if report["missing_keys"]:  # the library would go on with random numbers
-        raise ValuestabError(
-            f"The checkpoint of {model!r} lacks {len(report['missing_keys'])} weights of its model, such as "
-            f"{min(report['missing_keys'])}: give a complete one, saved as a causal language model."
-        )
-    return LanguageModel(card, loaded, tokenizer, checksum or loaded.config._commit_hash)
 
 
 @functools.cache
