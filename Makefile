@@ -12,7 +12,7 @@ CONFIRM ?=
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env model reproduce test bench lab clean clean-results
+.PHONY: help env model reproduce report test bench lab clean clean-results
 SHELL := /bin/sh
 
 STAMP := $(VENV)/.stamp
@@ -35,8 +35,12 @@ help:  ## this list
 	@echo '  Variables: PROFILE (smoke, quick, paper), MODEL (name, folder or hub id), PYTHON, VENV, PIP_ARGS;'
 	@echo "  any other is a parameter of the notebooks: make reproduce n_personas=8 seeds='[1, 2]'"
 
-reproduce: $(STAMP)  ## run the notebooks: conversations, questionnaire, stability, figures
+reproduce: $(STAMP)  ## run the notebooks: every experiment and figure, and a report
 	@$(RUN) valuestab_utils.reproduce --profile=$(call quoted,PROFILE) --model=$(call quoted,MODEL) $(PARAMETERS)
+
+report: $(STAMP)  ## write the report of the last run again
+	@$(RUN) valuestab_utils.report --profile=$(call quoted,PROFILE) --model=$(call quoted,MODEL) \
+	    $(if $(dtype),--dtype=$(call quoted,dtype))
 
 env: $(STAMP)  ## build the environment (.venv) from requirements.lock
 

@@ -5,6 +5,7 @@ import time
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 from tiny import byte_tokenizer, llama
 
 from valuestab_utils.controls import PlainTemplate
@@ -121,3 +122,44 @@ class Bar(SimpleNamespace):
 
     def update(self, n):
         self.n += n
+
+
+def tidy_answers(
+    population="fictional_characters", model="a-model", n_personas=4, topics=("joke", "chess"), seeds=(1, 2)
+):
+    """Tidy answers that depend on persona and item alone: the same in every context."""
+    rng, items = np.random.default_rng(3), load_pvq40("project").items
+    rows = []
+    for p in range(n_personas):
+        profile = {item.item: int(rng.integers(1, 7)) for item in items}
+        for topic in topics:
+            for seed in seeds:
+                for item in items:
+                    code = profile[item.item]
+                    rows.append(
+                        {
+                            "model": model,
+                            "family": "F",
+                            "format": "base",
+                            "population": population,
+                            "instrument": "PVQ-40",
+                            "persona": f"p{p}",
+                            "topic": topic,
+                            "seed": seed,
+                            "wording": "project",
+                            "persona_description": "" if population == "none" else f"person {p}.",
+                            "item": item.item,
+                            "value": item.value,
+                            "answer": code,
+                            "letter": "ABCDEF"[code - 1],
+                            "option_order": [1, 2, 3, 4, 5, 6],
+                            "letter_mass": 0.5,
+                            "near_tie": code == 1,
+                            "stray_token": "I",
+                            **{
+                                f"logprob_{x}": np.log(0.5 if i == code - 1 else 0.02)
+                                for i, x in enumerate("ABCDEF")
+                            },
+                        }
+                    )
+    return pd.DataFrame(rows)

@@ -14,8 +14,10 @@ from valuestab_utils.instruments import VALUES, Item, load_pvq40
 from valuestab_utils.populations import load_population
 from valuestab_utils.questionnaire import ask_questionnaire
 from valuestab_utils.respondents import Prompt
+from valuestab_utils.scored_answers import score_answers
 from valuestab_utils.sessions import Experiment
 from valuestab_utils.stability import stability_report
+from valuestab_utils.tasks import load_task
 from valuestab_utils.topics import Topic, load_topics
 
 PVQ = load_pvq40("project")
@@ -179,10 +181,10 @@ def breaks_decoding(monkeypatch):
     order = questionnaire.Session.option_order
     asked = set()
 
-    def first_right_then_unshuffled(self, item, n):
+    def first_right_then_unshuffled(self, item, n, *others):
         known = (self.key, item) in asked
         asked.add((self.key, item))
-        return tuple(range(1, n + 1)) if known else order(self, item, n)
+        return tuple(range(1, n + 1)) if known else order(self, item, n, *others)
 
     monkeypatch.setattr(questionnaire.Session, "option_order", first_right_then_unshuffled)
 
@@ -319,3 +321,46 @@ def test_the_plain_template_writes_roles_as_they_are():
     messages = [{"role": "system", "content": "You are Sam."}, {"role": "user", "content": "Hi."}]
     assert PlainTemplate().render(messages) == "<system> You are Sam.\n<user> Hi.\n<assistant>"
     assert PlainTemplate().render(messages, "Answer: (").endswith("\n<assistant> Answer: (")
+
+
+# Downstream tasks
+
+TASKS = [load_task(task) for task in ("donation", "stealing", "religion")]
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_what_it_does_in_a_task_has_the_stability_that_its_settings_imply(tmp_path, task):
+    respondent = SyntheticRespondent(PVQ, tasks=TASKS)
+    whole = Experiment(respondent.name, "tuned_sys", "p", CHARACTERS, TOPICS, (1,), 1)
+    simulate_conversations(whole, respondent, tmp_path)
+    some = replace(task, items=task.items[::5] if len(task.items) > 5 else task.items)
+    answers = ask_questionnaire(whole, respondent, some, tmp_path)
+    found = np.mean([s.overall for s in score_answers(answers.assign(instrument=task.name)).rank_order()])
+    expected = respondent.expected_stability(CHARACTERS, len(TOPICS), 1, asked=some)
+    assert set(expected) == ({"rank_order"} if task.name == "Religion" else {"rank_order", "ipsative"})
+    assert abs(found - expected["rank_order"][0]) < 4 * expected["rank_order"][1] and found > 0.3
+
+
+def test_what_it_gives_follows_from_its_values():
+    respondent = SyntheticRespondent(PVQ, tasks=TASKS)
+    people = load_population("fictional_characters")
+    values = np.array([respondent.profile(p.description) for p in people])
+    coins = np.array([respondent.scales(p.description, TASKS[0]).mean() for p in people])
+    for value, sign in (("Universalism", 1), ("Benevolence", 1), ("Power", -1), ("Achievement", -1)):
+        assert sign * np.corrcoef(values[:, VALUES.index(value)], coins)[0, 1] > 0.2
+    assert abs(np.corrcoef(values[:, VALUES.index("Hedonism")], coins)[0, 1]) < 0.35
+
+
+@pytest.mark.parametrize("format", ["base", "tuned_sys", "tuned_no_sys"])
+def test_a_task_is_recognised_in_every_format_and_the_persona_with_it(format):
+    respondent = SyntheticRespondent(PVQ, SyntheticSettings(context=0, answer=0, letter_bias=0), TASKS)
+    for said in ([], ["1. e4", "e5"]):
+        s = session(format=format, topic=JOKE)
+        for task in TASKS:
+            item = task.items[-1]
+            prompts = questionnaire.item_prompts(s, respondent, replace(task, items=(item,)), said)
+            letters = "ABCDEF"[: len(task.options)]
+            chosen = respondent.answer(prompts, letters).logprobs[0].argmax()
+            order = questionnaire.option_orders(s, task, item)[0]
+            latent = respondent.scales(GANDALF.description, task)[task.scales.index(item.value)]
+            assert order[chosen] == np.clip(np.rint(latent), 1, len(letters))

@@ -24,6 +24,7 @@ from valuestab_utils.conversations import (
     load_conversations,
     next_prompt,
     simulate_conversations,
+    simulate_together,
     texts_by_session,
 )
 from valuestab_utils.errors import ValuestabError
@@ -324,3 +325,29 @@ def test_the_bar_ends_at_its_total_even_when_another_run_helped(tmp_path, monkey
     simulate_conversations(SOME, respondent, tmp_path, batch_sessions=2)
     assert len(respondent.spoken) == 2 * 2
     assert (bars[1].total, bars[1].n) == (10, 10)
+
+
+def test_experiments_simulated_together_have_the_texts_that_they_have_alone(tmp_path):
+    short, long = experiment(topics=(JOKE,), n_messages=1), experiment(topics=(JOKE,), n_messages=5)
+    other = experiment(format="tuned_no_sys", n_messages=3)
+    together = FakeRespondent()
+    simulate_together([short, other, long], together, tmp_path / "together")
+    assert len(together.spoken) == len(set(together.spoken)) == 2 * 5 + 4 * 3  # each once, as far as it is needed
+    for whole in (short, long, other):
+        alone = simulate_conversations(whole, FakeRespondent(), tmp_path / "alone")
+        pd.testing.assert_frame_equal(load_conversations(whole, tmp_path / "together"), alone)
+    simulate_together([short, other, long], together, tmp_path / "together")
+    assert len(together.spoken) == 2 * 5 + 4 * 3
+
+
+def test_a_common_batch_is_no_larger_than_allowed(tmp_path):
+    sizes = []
+
+    class Counting(FakeRespondent):
+        def speak(self, prompts, max_new_tokens):
+            sizes.append(len(prompts))
+            return super().speak(prompts, max_new_tokens)
+
+    one, two = experiment(n_messages=1), experiment(format="tuned_no_sys", n_messages=1)
+    simulate_together([one, two], Counting(), tmp_path, batch_sessions=3)
+    assert sizes == [3, 3, 2]

@@ -1,5 +1,7 @@
 """Figures show every row of their tables, and are written with their data."""
 
+import re
+
 import matplotlib
 import matplotlib.pyplot
 import numpy as np
@@ -8,9 +10,10 @@ import pytest
 
 matplotlib.use("Agg")
 
-from test_tables import answers  # noqa: E402
+from fakes import tidy_answers as answers  # noqa: E402
+from plot_tables import assert_legible, bars, key, ticks  # noqa: E402
 
-from valuestab_utils import plots, tables  # noqa: E402
+from valuestab_utils import letter_tables, plots, tables  # noqa: E402
 from valuestab_utils.paths import ROOT  # noqa: E402
 
 
@@ -43,17 +46,13 @@ def test_stability_bars_show_each_row_once_with_its_letter_use(frame, expected):
         table, "fictional_characters", "rank_order", humans, expected, tables.per_seed_table(frame)
     )
     axes = figure.axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == [
-        "a-model (base)",
-        "a-model (system)",
-        "synthetic control",
-    ]
-    assert [bar.get_width() for bar in axes.patches] == pytest.approx([1, 1, 1])
+    assert ticks(axes) == ["a-model (base)", "a-model (system)", "synthetic control"]
+    assert bars(axes, "this run") == pytest.approx([1, 1, 1])
     said = " ".join(text.get_text() for text in axes.texts)
     assert said.count("0.50") == 3  # letter mass beside each bar
     assert "NOT the published" in axes.get_xlabel()
-    legend = " ".join(text.get_text() for text in figure.legends[0].get_texts())
-    assert "0.569" in legend and "0.657" in legend and "synthetic" in legend
+    legend = " ".join(key(figure))
+    assert "0.569" in legend and "0.657" in legend and "synthetic" in legend and "one seed" in legend
 
 
 def test_undefined_stability_is_said_beside_its_bar(expected):
@@ -70,37 +69,34 @@ def test_nothing_to_draw_says_so(frame, expected):
     figure = plots.stability_bars(
         tables.stability_table(frame), "none", "ipsative", tables.human_stability(), expected
     )
-    assert "No ipsative stability was run for none" in figure.axes[0].texts[0].get_text()
+    assert "No ipsative stability was run for no persona" in figure.axes[0].texts[0].get_text()
 
 
-def test_labels_lie_inside_the_figure(frame, expected):
+def test_real_tables_make_legible_figures(frame, expected):
+    printed = tables.published_values("fictional_characters", "rank_order")
     figures = [
         plots.stability_bars(
-            tables.stability_table(frame),
+            tables.stability_table(frame, intervals=True),
             "fictional_characters",
             "rank_order",
             tables.human_stability(),
             expected,
+            tables.per_seed_table(frame),
+            printed,
         ),
-        plots.letter_bars(tables.letter_shares(frame)),
+        plots.letter_bars(letter_tables.letter_shares(frame)),
         plots.letter_mass_boxes(frame),
         plots.value_heatmap(tables.per_value_table(frame)),
-        plots.context_heatmaps(tables.context_pair_table(frame), "fictional_characters"),
+        plots.context_matrix(tables.context_pair_table(frame), "fictional_characters", sorted(set(frame["topic"]))),
+        plots.significance_matrix(
+            tables.comparison_table(frame, "fictional_characters", "rank_order"), "Who?"
+        ),
     ]
     for figure in figures:
-        figure.canvas.draw()
-        width, height = figure.canvas.get_width_height()
-        for axes in figure.axes:
-            texts = [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
-            for text in (t for t in texts if t.get_text()):
-                box = text.get_window_extent()
-                assert box.x0 > -2 and box.y0 > -2 and box.x1 < width + 2 and box.y1 < height + 2, (
-                    text.get_text()
-                )
+        assert_legible(figure)
 
 
-def test_figures_are_saved_with_their_data(tmp_path, frame):
-    shares = tables.letter_shares(frame)
-    plots.save_figure(plots.letter_bars(shares), shares, "letters", tmp_path / "new")
-    assert {file.suffix for file in (tmp_path / "new").iterdir()} == {".png", ".pdf", ".csv"}
-    assert np.allclose(pd.read_csv(tmp_path / "new" / "letters.csv")["share"], shares["share"])
+def test_every_figure_that_a_notebook_calls_is_there():
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        called = set(re.findall(r"plots\.(\w+)\(", path.read_text(encoding="utf-8")))
+        assert called <= set(plots.__all__), path.name

@@ -26,8 +26,9 @@ from valuestab_utils.errors import ValuestabError
 from valuestab_utils.instruments import load_pvq40
 from valuestab_utils.prompts import LETTERS, question
 from valuestab_utils.prompts import tested_prompt as prompt_of_tested
-from valuestab_utils.questionnaire import ask_questionnaire, item_prompts, load_answers
+from valuestab_utils.questionnaire import answer_folder, ask_questionnaire, item_prompts, load_answers
 from valuestab_utils.store import Folder
+from valuestab_utils.tasks import load_task
 from valuestab_utils.topics import Topic
 
 SMALL = small_instrument()
@@ -86,7 +87,7 @@ def test_every_item_is_asked_of_the_conversation_alone_in_the_wording_of_the_per
     expected = []
     for s in SOME.sessions:
         for item in SMALL.items:
-            order = s.option_order(item.item, 6)
+            order = s.option_order(item.item, 6, SMALL.name)
             portrait = f"{'He' if s.persona == GANDALF else 'She'} likes item {item.item}."
             text = question(SMALL.instruction, portrait, [SMALL.options[code - 1] for code in order])
             prompt = prompt_of_tested("tuned_sys", respondent.template, s.persona, said[s.key], text)
@@ -116,7 +117,8 @@ def test_columns_are_those_that_are_documented_and_no_others(ask):
     frame = ask()
     identity = ["model", "format", "population", "persona", "topic", "seed"]
     text = ["persona_name", "persona_description", "gender", "instrument_version", "conversation"]
-    answer = ["n_messages", "instrument", "wording", "item", "value", "option_order"]
+    answer = ["n_messages", "instrument", "wording", "item", "value", "rotation"]
+    answer += ["option_order"]
     answer += [f"logprob_{letter}" for letter in "ABCDEF"]
     answer += ["letter_mass", "letter", "answer", "near_tie", "stray_token", "stray_logprob"]
     origin = ["family", "model_source", "model_revision", "dtype", "chat_template", "prompts"]
@@ -317,3 +319,46 @@ def test_a_session_is_saved_whole_when_it_is_answered(ask, tmp_path, monkeypatch
     sizes.clear()
     ask_questionnaire(SOME, FakeRespondent(), SMALL, tmp_path)
     assert sizes == [3] * 4
+
+
+# Orders of the options
+
+
+def test_balanced_orders_show_every_option_once_at_every_letter_beginning_with_the_single_order(ask, tmp_path):
+    single, respondent = ask(), FakeRespondent()
+    balanced = ask_questionnaire(SOME, respondent, SMALL, tmp_path, "balanced")
+    assert len(balanced) == 6 * len(single) == len(respondent.answered)
+    for _, rows in balanced.groupby(["persona", "topic", "seed", "item"]):
+        assert list(rows["rotation"]) == [0, 1, 2, 3, 4, 5]
+        square = np.stack(rows["option_order"].to_list())
+        assert all(sorted(line) == [1, 2, 3, 4, 5, 6] for line in (*square, *square.T))
+    first = balanced[balanced["rotation"] == 0].reset_index(drop=True)
+    pd.testing.assert_frame_equal(first, single)
+
+
+def test_second_orders_are_others_of_the_same_conversations(ask, tmp_path):
+    single = ask()
+    second = ask_questionnaire(SOME, FakeRespondent(), SMALL, tmp_path, "second")
+    assert list(second["conversation"]) == list(single["conversation"])
+    assert list(second["item"]) == list(single["item"]) and (second["rotation"] == 0).all()
+    same = [list(a) == list(b) for a, b in zip(single["option_order"], second["option_order"])]
+    assert not all(same)
+
+
+def test_orders_are_kept_apart_and_unknown_ones_refused(ask, tmp_path):
+    ask()
+    folders = [answer_folder(SOME, SMALL, tmp_path, orders=orders).path for orders in module.ORDERS]
+    assert len(set(folders)) == 3 and folders[0].name == "n3"
+    with pytest.raises(ValuestabError, match="balancd.*balanced"):
+        ask_questionnaire(SOME, FakeRespondent(), SMALL, tmp_path, "balancd")
+
+
+def test_a_task_is_asked_with_its_own_options_and_nothing_before_the_question(ask, tmp_path):
+    simulate_conversations(SOME, FakeRespondent(), tmp_path)
+    stealing, respondent = load_task("stealing", 1), FakeRespondent()
+    frame = ask_questionnaire(SOME, respondent, stealing, tmp_path)
+    prompt = next(text for key, text in respondent.answered)
+    assert "\n<user> You have been on journey" in prompt and "Select an option" not in prompt
+    assert "(A) " in prompt and "the the elf's address" in prompt
+    assert set(frame["value"]) == {"elf", "dwarf", "orc", "human", "hobbit"}
+    assert set(frame["wording"]) == {"5 of 100 questions"} and set(frame["instrument"]) == {"Stealing"}

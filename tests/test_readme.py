@@ -2,7 +2,9 @@
 
 import re
 
+from valuestab_utils.figure_files import load_figures
 from valuestab_utils.paths import ROOT
+from valuestab_utils.profiles import PARTS
 from valuestab_utils.study import load_profile
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -37,7 +39,25 @@ def test_profile_table_is_what_the_profiles_say():
     whole = {"fictional_characters": 60, "real_world_personas": 50, "none": 50}
     for name, (personas, topics, seeds, permutations, messages) in rows.items():
         profile = load_profile(name)
-        sizes = {e["population"]: e.get("n_personas", whole[e["population"]]) for e in profile["experiments"]}
+        sizes = {}
+        for e in profile["experiments"]:
+            sizes.setdefault(e["population"], e.get("n_personas", whole[e["population"]]))
         assert personas == f"{sizes['fictional_characters']}, {sizes['real_world_personas']}"
         assert int(topics) == len(profile["topics"]) and int(permutations) == sizes["none"]
         assert int(seeds.split()[0]) == len(profile["seeds"]) and int(messages) == profile["n_messages"]
+
+
+def test_figure_table_names_every_figure_with_its_notebook_part_and_data():
+    rows = re.findall(r"^\| (.+?) \| .+? \| (.+?) \| (.+?) \| (.+?) \|$", README, flags=re.M)
+    found = {
+        file.removesuffix(".csv"): (title, notebooks, parts)
+        for title, notebooks, parts, files in rows
+        for file in re.findall(r"`(\w+\.csv)`", files)
+    }
+    figures = load_figures()
+    assert set(found) == set(figures)
+    for name, (title, notebooks, parts) in found.items():
+        assert figures[name].notebook in notebooks.split(", ")
+        number = figures[name].paper.removeprefix("Figure ").removeprefix("Table ")
+        assert number in re.findall(r"\d+[a-c]?", title) if number else title == "beyond the paper"
+        assert set(parts.split(", ")) <= {*PARTS, "all"}

@@ -7,8 +7,9 @@ from valuestab_utils.chat import show_chat
 from valuestab_utils.controls import RandomRespondent
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.instruments import load_pvq40
+from valuestab_utils.measurements import Measurement
 from valuestab_utils.populations import load_population
-from valuestab_utils.render import find_session, main, render
+from valuestab_utils.render import find_session, main, render, render_formats
 from valuestab_utils.sessions import Experiment
 from valuestab_utils.study import Study
 from valuestab_utils.topics import load_topics
@@ -20,7 +21,8 @@ def study(tmp_path_factory):
     personas, topics = load_population("fictional_characters", 2), load_topics(["joke", "no_conversation"])
     experiment = Experiment(respondent.name, "tuned_sys", "fictional_characters", personas, topics, (1,), 3)
     folder = tmp_path_factory.mktemp("results")
-    study = Study("quick", (experiment,), load_pvq40("project"), folder, {respondent.name: respondent})
+    measurement = Measurement("pvq", experiment, load_pvq40("project"))
+    study = Study("quick", (measurement,), folder, {respondent.name: respondent})
     study.conversations()
     return study
 
@@ -95,3 +97,11 @@ def test_chat_shows_messages_as_text_and_never_as_html():
     page = show_chat(frame.assign(seed=1)).data
     assert "&lt;script&gt;" in page and "<script>" not in page and "&lt;b&gt;you" in page
     assert "stopped at the length limit" in page and "(nothing)" in page and "Éowyn" in page
+
+
+def test_an_item_is_shown_in_every_format_of_the_studied_model(study):
+    text, table = render_formats(study, item=7)
+    assert list(table["format"]) == ["tuned_sys"]
+    experiment = study.experiments[0]
+    prompt = render(study, experiment, experiment.sessions[0], item=7)
+    assert text == f"==== tuned_sys ====\n{prompt}" and table["characters"].item() == len(prompt)

@@ -109,7 +109,7 @@ def test_command_says_a_notebooks_own_sentence_alone_and_exits_with_1(
         "from valuestab_utils.errors import ValuestabError\nraise ValuestabError('Unknown topic: say joke.')"
     )
     write_notebook(notebooks, "01_first", raising, parameters='profile = "quick"')
-    monkeypatch.setattr(driver, "prepare_model", lambda profile, model: "run")
+    monkeypatch.setattr(driver, "prepare_model", lambda *_: "run")
     monkeypatch.setattr(driver.reproduce, "__defaults__", (notebooks, ()))
     assert driver.main(["--profile", "smoke", "--output", str(tmp_path / "output")]) == 1
     assert capsys.readouterr().err.splitlines()[1:] == ["Unknown topic: say joke."]

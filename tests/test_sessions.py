@@ -84,6 +84,18 @@ def test_option_order_is_a_permutation_of_the_codes():
     assert all(type(code) is int for code in session().option_order(1, 6))
 
 
+def test_other_instruments_and_draws_have_orders_of_their_own():
+    def orders(*more):
+        return tuple(session().option_order(item, 6, *more) for item in range(1, 41))
+
+    assert orders() == orders("PVQ-40") == orders("PVQ-40", 0)
+    others = [orders("Donation"), orders("Stealing"), orders("PVQ-40", 1), orders("Donation", 1), orders("PVQ-40", 2)]
+    assert len({orders(), *others}) == 6
+    for other in others:  # a model that answers by position shall not give related answers: all is by chance
+        codes = np.corrcoef(np.ravel(orders()), np.ravel(other))[0, 1]
+        assert abs(codes) < 4 / np.sqrt(240)
+
+
 def test_option_orders_are_uniform():
     counts = np.zeros((6, 6))
     orders = {}

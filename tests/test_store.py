@@ -254,23 +254,26 @@ def test_results_without_their_settings_are_refused(folder):
             Folder(folder.path, SETTINGS)
 
 
-def test_two_runs_with_different_settings_cannot_both_begin(tmp_path):
-    def begin(path, revision, barrier):
+def test_two_runs_with_different_settings_cannot_both_begin(tmp_path, monkeypatch):
+    write = store._write_whole
+
+    def write_late(*arguments):
+        time.sleep(0.2)  # long enough for the other to look meanwhile
+        write(*arguments)
+
+    def begin(revision, barrier):
         barrier.wait()
         try:
-            Folder(path, {"model_revision": revision})
+            Folder(tmp_path / "results", {"model_revision": revision})
         except ValuestabError as error:
             return str(error)
         return "begun"
 
-    for n in range(5):
-        barrier = FORK.Barrier(2)
-        with (
-            child(begin, tmp_path / f"{n}", "r1", barrier) as a,
-            child(begin, tmp_path / f"{n}", "r2", barrier) as b,
-        ):
-            outcomes = sorted([a.result(), b.result()])
-        assert outcomes[1] == "begun" and "other settings" in outcomes[0]
+    monkeypatch.setattr(store, "_write_whole", write_late)
+    barrier = FORK.Barrier(2)
+    with child(begin, "r1", barrier) as one, child(begin, "r2", barrier) as other:
+        outcomes = sorted([one.result(), other.result()])
+    assert outcomes[1] == "begun" and "other settings" in outcomes[0]
 
 
 def test_what_a_result_was_made_with_is_held_to_what_is_asked_now(tmp_path):

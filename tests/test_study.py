@@ -14,7 +14,7 @@ from valuestab_utils.controls import RandomRespondent, SyntheticRespondent
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.paths import DATA, ROOT
 from valuestab_utils.profiles import load_profile
-from valuestab_utils.study import CONTROLS, plan_study
+from valuestab_utils.study import CONTROLS, plan_study, run_name
 
 HEADER = "persona,name,description,gender\n"
 PEOPLE = HEADER + "Sam,Sam,Sam the gardener.,M\nRose,Rose,Rose the brewer.,F\nTed,Ted,Ted the miller.,M\n"
@@ -72,6 +72,10 @@ def sizes(planned):
     }
 
 
+def of_part(planned, part):
+    return [m for m in planned.measurements if m.part == part]
+
+
 # Profiles
 
 
@@ -82,7 +86,18 @@ def test_the_paper_profile_has_the_papers_sizes(loaded):
         assert found.pop((model, "tuned_sys", "real_world_personas")) == (50, 5, 5)
         assert found.pop((model, "tuned_sys", "none")) == (50, 5, 1)
     assert not found
-    assert {e.n_messages for e in plan_study("paper").experiments} == {3}
+    planned = plan_study("paper")
+    assert {e.n_messages for e in planned.experiments} == {3}
+    lengths = [m.experiment for m in of_part(planned, "lengths") if m.experiment.model == "fake"]
+    for population, expected in (("fictional_characters", [3, 7, 11, 19, 27, 35, 43]), ("none", [1, 3, 5, 7, 9, 43])):
+        assert [e.n_messages for e in lengths if e.population == population] == expected
+    tasks = {m.instrument.name: m for m in of_part(planned, "downstream") if m.experiment.model == "fake"}
+    assert {name: len(m.instrument.items) for name, m in tasks.items()} == {
+        **{"Donation": 100, "Stealing": 100, "Religion": 5}
+    }
+    assert tasks["Religion"].experiment.population == "real_world_personas"
+    assert [len(m.experiment.topics) for m in of_part(planned, "contexts")] == [14, 14, 14]
+    assert {t.topic for m in of_part(planned, "neutral") for t in m.experiment.topics} == {"no_conversation"}
 
 
 def test_quick_has_what_every_bar_needs(loaded):
@@ -90,24 +105,46 @@ def test_quick_has_what_every_bar_needs(loaded):
     for (_, _, population), (personas, topics, seeds) in found.items():
         assert topics >= 3 and (population == "none" or (personas >= 5 and seeds >= 2))
     shapes = Counter(model for model, *_ in found)
-    assert shapes == {"fake": 4, **{control: 3 for control in CONTROLS}}
-    assert ("fake", "base", "fictional_characters") in found
-    assert plan_study().profile == "quick"
+    assert shapes == {"fake": 5, **{control: 3 for control in CONTROLS}}  # the fake's variants have one name
+    assert {format for _, format, _ in found} == {"base", "tuned_sys", "tuned_no_sys"}
+    planned = plan_study()
+    assert planned.run == "quick" and all(planned.has(part) for part in profiles.PARTS)
+    for m in planned.measurements:  # never fewer behind a correlation that is drawn
+        e = m.experiment
+        assert e.population == "none" or len(e.personas) >= 5
+        assert m.part == "neutral" or len(e.topics) >= 3
+
+
+def test_quantized_variants_are_loaded_once_each(monkeypatch):
+    kinds = []
+
+    def load(model, dtype):
+        kinds.append(dtype)
+        respondent = FakeRespondent()
+        respondent.name = f"fake-{dtype}"
+        return respondent
+
+    monkeypatch.setattr(study, "_load", load)
+    planned = plan_study("quick")
+    assert sorted(kinds) == ["4bit", "8bit", "auto"]
+    assert {e.model for e in planned.experiments} == {"fake-auto", "fake-4bit", "fake-8bit", *CONTROLS}
+    assert planned.tested_model == "fake-auto"
 
 
 def test_smoke_runs_every_stage(loaded):
     found = sizes(plan_study("smoke"))
     assert {model for model, *_ in found} == {"fake", *CONTROLS}
     assert {format for _, format, _ in found} == {"base", "tuned_sys"}
-    assert {population for *_, population in found} == {"fictional_characters", "real_world_personas", "none"}
+    assert {population for *_, population in found} == {"fictional_characters", "none"}
     assert all(topics >= 2 for _, topics, _ in found.values())
     assert all(personas >= 3 for (*_, name), (personas, _, _) in found.items() if name != "none")
+    assert all(plan_study("smoke").has(part) for part in profiles.PARTS)
 
 
 @pytest.mark.parametrize("name", ["smoke", "quick", "paper"])
 def test_the_built_in_profiles_study_the_embedded_model(name, loaded):
     plan_study(name)
-    assert loaded == ["SmolLM2-135M-Instruct"]
+    assert set(loaded) == {"SmolLM2-135M-Instruct"}
 
 
 def test_unknown_profile():
@@ -138,6 +175,18 @@ def test_a_profile_that_is_no_yaml_is_one_sentence(profile, text):
         (
             {"experiments": [{"population": "none", "format": "own", "n_persona": 2}]},
             "Unknown entry in an experiment .*'n_persona'. Did you mean 'n_personas'",
+        ),
+        (
+            {"experiments": [{"population": "none", "format": "own", "part": "pcq"}]},
+            "Unknown part 'pcq'. Did you mean 'pvq'",
+        ),
+        (
+            {"experiments": [{"population": "none", "format": "own", "task": "donation"}]},
+            "must name a task if, and only if, it is of the part downstream",
+        ),
+        (
+            {"experiments": [{"population": "none", "format": "own", "part": "downstream"}]},
+            "must name a task if, and only if, it is of the part downstream",
         ),
         (
             {"experiments": [{"population": "none", "format": "bass"}]},
@@ -209,6 +258,12 @@ def test_every_file_of_data_profiles_is_read():
         ({"n_messages": "3"}, "n_messages is '3'"),
         ({"wording": "publisht"}, "Unknown wording 'publisht'. Did you mean 'published'"),
         ({"dtype": "float64"}, "Unknown dtype 'float64'"),
+        ({"parts": ["pca"]}, "Unknown part 'pca'"),
+        ({"parts": "pvq"}, "parts is 'pvq', but must be a list"),
+        ({"n_names": 21}, "n_names is 21, .* from 1 to 20"),
+        ({"lengths": 3}, "lengths is 3, but must be a list"),
+        ({"lengths": [1, 2]}, "n_messages is 2, but must be an odd"),
+        ({"compare": "all"}, "compare is 'all', but must be a list"),
     ],
 )
 def test_bad_input_is_one_sentence_before_a_model_is_loaded(monkeypatch, asked, message):
@@ -233,8 +288,16 @@ def test_what_is_given_is_run_and_the_rest_is_as_the_profile_says(loaded):
     assert [t.topic for t in by_population["none"].topics] == ["chess", "no_conversation"]
     assert {e.n_messages for e in plan_study("paper", n_messages=7).experiments} == {7}
     assert {e.model for e in plan_study("paper", controls=[]).experiments} == {"fake"}
+    some = plan_study("paper", parts=["downstream", "lengths"], n_names=2, lengths=[5, 1, 5])
+    assert {m.part for m in some.measurements} == {"downstream", "lengths"} and not some.has("pvq")
+    assert {m.experiment.n_messages for m in of_part(some, "lengths")} == {1, 5}
+    assert {len(m.instrument.items) for m in of_part(some, "downstream")} == {10, 5}
+    own = plan_study("paper", topics=["joke", "chess"])  # these two parts are about topics of their own
+    assert {len(m.experiment.topics) for m in of_part(own, "contexts")} == {14}
+    assert {m.experiment.topics[0].topic for m in of_part(own, "neutral")} == {"no_conversation"}
     one = plan_study("quick", populations=["none"], controls=["control-random", "control-random"])
-    assert set(sizes(one)) == {("fake", "tuned_sys", "none"), ("control-random", "tuned_sys", "none")}
+    assert {model for model, *_ in sizes(one)} == {"fake", "control-random"}
+    assert {m.experiment.population for m in one.measurements} == {"none"}
 
 
 def test_formats_override_those_of_the_profile_for_the_model_alone(loaded):
@@ -321,6 +384,7 @@ def test_everything_goes_through_one_store_and_is_computed_once(loaded, tmp_path
     respondents = []
     loaded.give = lambda: respondents.append(FakeRespondent()) or respondents[-1]
     asked = {"controls": ["control-random"], "results_dir": tmp_path, "n_personas": 2, "n_permutations": 2}
+    asked["parts"] = ["pvq"]
     planned = plan_study("smoke", topics=["joke", "no_conversation"], **asked)
     answers = planned.answers()
     overview = planned.overview()
@@ -330,15 +394,17 @@ def test_everything_goes_through_one_store_and_is_computed_once(loaded, tmp_path
     assert (
         set(conversations["topic"]) == {"joke"} and len(conversations) == overview["sessions"].sum() / 2 * 2
     )
-    n_calls = respondents[0].calls
+    n_calls = sum(respondent.calls for respondent in respondents)
     again = plan_study("smoke", topics=["joke", "no_conversation"], **asked)
     pd.testing.assert_frame_equal(again.answers(), answers)
-    assert respondents[0].calls == n_calls and respondents[1].calls == 0
+    assert n_calls and sum(respondent.calls for respondent in respondents) == n_calls
     assert {path.name for path in tmp_path.iterdir()} == {"fake", "control-random"}
 
 
 def test_a_study_without_any_conversation_has_answers(loaded, tmp_path):
-    planned = plan_study("smoke", topics=["no_conversation"], controls=[], results_dir=tmp_path, n_personas=1)
+    planned = plan_study(
+        "smoke", topics=["no_conversation"], controls=[], results_dir=tmp_path, n_personas=1, parts=["pvq"]
+    )
     assert planned.conversations().empty and len(planned.answers()) == planned.overview()["answers"].sum()
 
 
@@ -361,19 +427,88 @@ def test_end_to_end_with_a_model_folder(tmp_path, profile):
     assert answers["answer"].between(1, 6).all() and (answers["letter_mass"] > 0).all()
     for row in answers.to_dict("records"):
         assert row["answer"] == row["option_order"]["ABCDEF".index(row["letter"])]
-    again = plan_study(planned.profile, str(tmp_path / "tiny"), results_dir=tmp_path / "results")
+    again = plan_study(str(tmp_path / "mine.yaml"), str(tmp_path / "tiny"), results_dir=tmp_path / "results")
     pd.testing.assert_frame_equal(again.answers(), answers)
     assert planned.figures_dir == ROOT / "figures" / "mine-tiny"
 
 
-def test_who_is_tested_and_where_figures_go(loaded):
+def test_who_is_tested_and_where_figures_go(loaded, tmp_path):
     planned = plan_study("smoke")
-    assert planned.tested_model == "fake" and planned.figures_dir == ROOT / "figures" / "smoke-fake"
-    loaded.give = lambda: Named("SmolLM2-135M-Instruct")
-    assert plan_study("smoke").figures_dir == ROOT / "figures" / "smoke"
+    assert planned.tested_model == "fake" and planned.figures_dir == ROOT / "figures" / "smoke"
+    (tmp_path / "tiny").mkdir()
+    assert plan_study("smoke", str(tmp_path / "tiny")).figures_dir == ROOT / "figures" / "smoke-tiny"
+    assert run_name("smoke", str(tmp_path / "tiny"), "4bit") == "smoke-tiny-4bit"
     who = [planned.respondent(experiment) for experiment in planned.experiments]
     assert {type(respondent) for respondent in who} == {FakeRespondent, RandomRespondent, SyntheticRespondent}
     assert planned.results_dir == ROOT / "results"
+
+
+# Parts beside the main one
+
+
+@pytest.fixture
+def small_study(loaded, tmp_path, monkeypatch):
+    """Plans a study of three short items with what is given."""
+    monkeypatch.setattr(study, "load_pvq40", lambda wording: small_instrument())
+
+    def plan(*entries, **asked):
+        monkeypatch.setattr(study, "load_profile", lambda name: {
+            "model": "SmolLM2-135M-Instruct", "topics": ["joke", "chess"], "seeds": [1], "n_messages": 1,
+            "experiments": [{"population": "none", "format": "own", "n_personas": 2} | e for e in entries],
+            "controls": [],
+        })  # fmt: skip
+        return plan_study("mine", results_dir=tmp_path, **asked)
+
+    return plan
+
+
+def test_a_longer_conversation_is_simulated_once_and_asked_after_each_length(small_study, loaded):
+    respondents = []
+    loaded.give = lambda: respondents.append(FakeRespondent()) or respondents[-1]
+    planned = small_study({"part": "lengths", "n_messages": [1, 3, 5]})
+    answers = planned.answers("lengths")
+    assert sorted(answers["asked_after"].unique()) == [1, 3, 5]
+    assert (answers["asked_after"] == answers["n_messages"]).all()
+    assert len(respondents[0].spoken) == 2 * 2 * 5  # personas x topics x messages
+    assert len(planned.conversations()) == 2 * 2 * 6
+
+
+def test_the_retest_asks_the_same_sessions_in_both_orders(small_study):
+    planned = small_study({}, {"part": "orders", "orders": ["second", "balanced"], "topics": ["joke"]})
+    first, second = planned.retest_answers()
+    assert set(first["topic"]) == {"joke"} and len(first) == len(second) == 2 * 3
+    assert list(first["conversation"]) == list(second["conversation"])
+    assert len(planned.answers("orders", orders="balanced")) == 6 * len(first)
+    assert all(frame.empty for frame in small_study({}).retest_answers())
+    assert small_study({}).answers("lengths").empty
+
+
+def test_what_a_model_cannot_do_is_left_out_openly_unless_it_was_asked_for(small_study, loaded):
+    loaded.give = lambda: language_model(NO_SYSTEM)
+    planned = small_study({}, {"part": "induction", "format": "tuned_sys"})
+    assert [m.part for m in planned.measurements] == ["pvq"]
+    assert len(planned.left_out) == 1 and "takes no system message" in planned.left_out[0]
+    with pytest.raises(ValuestabError, match="Nothing is left.*takes no system message"):
+        small_study({"format": "tuned_sys"})
+    with pytest.raises(ValuestabError, match="no experiment of the parts .'contexts'"):
+        small_study({}, parts=["contexts"])
+
+
+def test_models_in_the_results_folder_stand_beside(small_study, loaded, tmp_path):
+    loaded.give = lambda: Named("other")
+    small_study({}).answers()
+    loaded.give = lambda: Named("third")
+    small_study({"topics": ["joke"]}).answers()
+    loaded.give = FakeRespondent
+    alone, beside = small_study({}).answers(), small_study({}, compare=["other"]).answers()
+    assert set(alone["model"]) == {"fake"} and list(beside["model"].unique()) == ["fake", "other"]
+    assert len(beside) == 2 * len(alone)
+    everyone = small_study({}, compare=["all"]).answers()  # the third lacks sessions
+    assert list(everyone["model"].unique()) == ["fake", "other"]
+    with pytest.raises(ValuestabError, match="2 of 4 sessions have no result in .*third"):
+        small_study({}, compare=["third"]).answers()
+    with pytest.raises(ValuestabError, match="Unknown model with results 'othr'. Did you mean 'other'"):
+        small_study({}, compare=["othr"]).answers()
 
 
 class Named(FakeRespondent):

@@ -3,56 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from fakes import tidy_answers
+from scipy.stats import ttest_ind
 
-from valuestab_utils import tables
-from valuestab_utils.instruments import load_pvq40
+from valuestab_utils import findings, tables
 from valuestab_utils.stability import stability_report
-
-ITEMS = load_pvq40("project").items
-
-
-def answers(
-    population="fictional_characters", model="a-model", n_personas=4, topics=("joke", "chess"), seeds=(1, 2)
-):
-    """Answers that depend on persona and value alone: the same in every context."""
-    rng = np.random.default_rng(3)
-    rows = []
-    for p in range(n_personas):
-        profile = {item.item: int(rng.integers(1, 7)) for item in ITEMS}
-        for topic in topics:
-            for seed in seeds:
-                for item in ITEMS:
-                    code = profile[item.item]
-                    rows.append(
-                        {
-                            "model": model,
-                            "family": "F",
-                            "format": "base",
-                            "population": population,
-                            "persona": f"p{p}",
-                            "topic": topic,
-                            "seed": seed,
-                            "wording": "project",
-                            "persona_description": "" if population == "none" else f"person {p}.",
-                            "item": item.item,
-                            "value": item.value,
-                            "answer": code,
-                            "letter": "ABCDEF"[code - 1],
-                            "option_order": [1, 2, 3, 4, 5, 6],
-                            "letter_mass": 0.5,
-                            "near_tie": code == 1,
-                            "stray_token": "I",
-                            **{
-                                f"logprob_{x}": np.log(0.5 if i == code - 1 else 0.02)
-                                for i, x in enumerate("ABCDEF")
-                            },
-                        }
-                    )
-    return pd.DataFrame(rows)
-
+from valuestab_utils.tasks import load_task
 
 def test_identical_contexts_have_stability_one():
-    table = tables.stability_table(answers())
+    table = tables.stability_table(tidy_answers())
     assert list(table["measure"]) == ["rank_order", "ipsative"]
     assert table["stability"].to_numpy() == pytest.approx([1, 1])
     assert list(table["unit"]) == ["seeds", "personas"]
@@ -61,13 +20,13 @@ def test_identical_contexts_have_stability_one():
 
 
 def test_without_persona_there_is_ipsative_stability_alone():
-    table = tables.stability_table(answers("none", seeds=(1,), n_personas=2))
+    table = tables.stability_table(tidy_answers("none", seeds=(1,), n_personas=2))
     assert list(table["measure"]) == ["ipsative"]
-    assert tables.per_seed_table(answers("none", seeds=(1,))).empty
+    assert tables.per_seed_table(tidy_answers("none", seeds=(1,))).empty
 
 
 def test_numbers_are_those_of_the_answers_command():
-    frame = answers(topics=("joke", "chess", "poem"))
+    frame = tidy_answers(topics=("joke", "chess", "poem"))
     frame.loc[frame["topic"] == "chess", "answer"] = np.roll(
         frame.loc[frame["topic"] == "chess", "answer"], 7
     )
@@ -83,49 +42,68 @@ def test_numbers_are_those_of_the_answers_command():
 
 
 def test_undefined_correlations_are_counted_and_not_hidden():
-    frame = answers(topics=("joke", "chess"), seeds=(1,))
+    frame = tidy_answers(topics=("joke", "chess"), seeds=(1,))
     frame.loc[frame["topic"] == "chess", "answer"] = 3
     table = tables.stability_table(frame)
     assert table["stability"].isna().all()
     assert (table["undefined"] == table["correlations"]).all() and (table["constant"] > 0).all()
-    assert tables.findings(table, "a-model")[0].count("undefined") == 1
+    assert findings.summary(table, "a-model")[0].count("undefined") == 1
 
 
-def test_letter_use_and_shares():
-    frame = answers()
-    frame["letter"] = ["C", "C", "C", "D"] * (len(frame) // 4)
-    use = tables.letter_use(frame).iloc[0]
-    assert (use["top_letter"], use["top_letter_share"]) == ("C", 0.75)
-    shares = tables.letter_shares(frame).set_index("letter")["share"]
-    assert shares.to_dict() == {"A": 0, "B": 0, "C": 0.75, "D": 0.25, "E": 0, "F": 0}
-    assert "letter C for 75% of its answers (17% if" in tables.position_sentences(tables.letter_use(frame))[0]
+def test_statistics_beyond_the_paper_stand_beside_it():
+    frame = tidy_answers(n_personas=12)
+    table = tables.stability_table(frame, intervals=True).set_index("measure")
+    plain = tables.stability_table(frame).set_index("measure")
+    pd.testing.assert_frame_equal(table[plain.columns], plain)
+    rank_order = table.loc["rank_order"]
+    assert rank_order["ci_low"] == rank_order["ci_high"] == 1  # identical contexts, whoever is drawn
+    assert abs(rank_order["chance"]) < 0.1 and rank_order["chance_p"] < 0.01
 
 
-def test_letter_probabilities_name_the_option_that_a_letter_stood_for():
-    frame = answers()
-    frame["option_order"] = [[6, 5, 4, 3, 2, 1]] * len(frame)
-    table = tables.letter_probabilities(frame, [2])
-    assert list(table["code"]) == [6, 5, 4, 3, 2, 1]
-    assert table["probability"].sum() == pytest.approx(0.6)
-    assert table["persona"].unique().tolist() == ["p0"]
-
-
-def test_findings_tell_model_and_controls_apart():
-    frame = pd.concat([answers(), answers(model="control-random"), answers("none", seeds=(1,))])
-    model, controls = tables.findings(tables.stability_table(frame), "a-model")
-    assert model.startswith("a-model: base, rank-order 1.00 ± 0.00 fictional characters")
-    assert "ipsative 1.00 ± 0.00 no persona" in model and "ipsative" not in controls
-    assert controls == "Controls: random, rank-order 1.00 ± 0.00 fictional characters."
-
-
-def test_message_lengths():
-    rows = [
-        ("tested", 1, 10, "eos", "a"),
-        ("interlocutor", 2, 30, "eos", ""),
-        ("tested", 3, 100, "length", "b"),
+def test_every_task_has_rows_of_its_own():
+    religion = load_task("religion")
+    frame = tidy_answers(n_personas=4)
+    asked = frame[frame["item"].isin([item.item for item in religion.items])]
+    asked = asked.assign(instrument="Religion", answer=asked["answer"].clip(upper=5))
+    both = pd.concat([frame, asked])
+    table = tables.stability_table(both)
+    assert list(zip(table["instrument"], table["measure"])) == [
+        *(("PVQ-40", "rank_order"), ("PVQ-40", "ipsative"), ("Religion", "rank_order"))
     ]
-    frame = pd.DataFrame(rows, columns=["role", "message", "n_tokens", "finish", "content"])
-    frame[["model", "format", "population"]] = ["m", "base", "p"]
-    lengths = tables.message_lengths(frame).set_index("role")
-    assert lengths.loc["tested", ["messages", "tokens", "at_limit"]].tolist() == [2, 55, 0.5]
-    assert lengths.loc["interlocutor", "empty"] == 1
+    assert list(tables.per_seed_table(both)["instrument"]) == ["PVQ-40"] * 2 + ["Religion"] * 2
+
+
+def test_models_are_compared_on_their_seeds_or_permutations():
+    rng = np.random.default_rng(0)
+    noisy = tidy_answers(model="noisy", seeds=(1, 2, 3), n_personas=5)
+    noisy["answer"] = rng.integers(1, 7, len(noisy))
+    other = tidy_answers(seeds=(1, 2, 3), n_personas=5).assign(answer=rng.integers(1, 7, len(noisy)))
+    frame = pd.concat([other, noisy])
+    (pair,) = tables.comparison_table(frame, "fictional_characters", "rank_order").to_dict("records")
+    expected = ttest_ind(*(tables.per_seed_table(one)["stability"] for one in (other, noisy)))
+    assert pair["n_one"] == pair["n_other"] == 3 and pair["p"] == pytest.approx(expected.pvalue)
+    assert pair["one"].startswith("a-model") and pair["other"].startswith("noisy")
+    assert tables.comparison_table(frame, "none", "ipsative").empty
+    (pair,) = tables.comparison_table(frame, "fictional_characters", "ipsative").to_dict("records")
+    assert pair["n_one"] == 5  # personas
+
+
+def test_nothing_asked_gives_empty_tables():
+    nothing = pd.DataFrame()
+    for function in (tables.stability_table, tables.per_seed_table, tables.per_value_table):
+        assert function(nothing).empty
+    assert tables.context_pair_table(nothing).empty
+    assert tables.comparison_table(nothing, "none", "ipsative").empty
+
+
+def test_printed_values_are_the_papers():
+    printed = tables.published_values("fictional_characters", "rank_order").set_index("model")
+    assert printed.loc["Mixtral-8x7B-Instruct-v0.1", ["r", "family"]].tolist() == [0.43, "Mixtral"]
+    assert set(tables.published_values("none", "ipsative")["family"]) == {
+        *("Mixtral", "Qwen", "Mistral", "LLaMa-2", "Phi")
+    }
+    donation = tables.published_values("fictional_characters", "rank_order", "Donation", "downstream")
+    both = donation.set_index("model")["r"]
+    assert both["Mixtral-8x7B-Instruct-v0.1-4b"] == 0.28 and both.index.is_unique  # the journal version's
+    lengths = tables.published_values("fictional_characters", "rank_order", part="lengths")
+    assert list(lengths["n_messages"]) == [3, 35, 43]

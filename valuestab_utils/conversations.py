@@ -3,6 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from valuestab_utils.sessions import Experiment, Session
 from valuestab_utils.store import Folder, check_unchanged, experiment_folder
 
 MAX_NEW_TOKENS = 100  # of one message (protocol, section 5)
-BATCH_SESSIONS = 32
+BATCH_SESSIONS = 64
 _COLUMNS = (
     *("model", "format", "population", "persona", "topic", "seed", "persona_name", "persona_description"),
     *("message", "role", "content", "n_tokens", "finish", "close_calls"),
@@ -50,21 +52,48 @@ def simulate_conversations(
         columns of `valuestab_utils.provenance.provenance`. Messages beyond ``experiment.n_messages`` are left
         out; the condition without conversation has no rows.
     """
-    folder = conversation_folder(experiment, results_dir, respondent)
-    n_messages = experiment.n_messages
-    written = {session: _n_written(folder, session) for session in _with_conversation(experiment)}
-    todo = [session for session, n in written.items() if n < n_messages]
-    total = sum(n_messages - written[session] for session in todo)
-    with progress(total=total, desc=f"Conversations of {experiment}", unit="message") as bar:
-        while todo:
-            with folder.claim(todo, batch_sessions) as mine:
-                # Between our look and our claim, another run may have gone on with some.
-                bar.update(sum(min(_n_written(folder, s), n_messages) - written[s] for s in mine))
-                _simulate(mine, n_messages, respondent, folder, bar)
-            if not mine:  # all in other hands: let one of them finish
-                folder.wait_for(todo[0])
-            todo = [session for session in todo if session not in set(mine)]
+    simulate_together([experiment], respondent, results_dir, batch_sessions)
     return load_conversations(experiment, results_dir)
+
+
+def simulate_together(
+    experiments: Sequence[Experiment],
+    respondent: Respondent,
+    results_dir: Path,
+    batch_sessions: int = BATCH_SESSIONS,
+) -> None:
+    """Simulate what is missing of the conversations of several experiments of one respondent, in common batches.
+
+    Larger batches take less time. A session that several experiments have is simulated once, as far as the one that
+    needs it longest. Parameters as in `simulate_conversations`; experiments in the base format and others need a call
+    each, since only the former's texts are cut at turn labels.
+    """
+    work = _missing(experiments, respondent, results_dir)
+    written = {folder.path: {s: _n_written(folder, s) for s in longest} for folder, longest in work}
+    total = sum(n - written[folder.path][s] for folder, longest in work for s, n in longest.items())
+    names = ", ".join(dict.fromkeys(str(experiment) for experiment in experiments))
+    label = names if len(names) < 60 else f"{respondent.name}, {len(experiments)} experiments"
+    with progress(total=total, desc=f"Conversations of {label}", unit="message") as bar:
+        while work:
+            with ExitStack() as claims:
+                mine: list[_Task] = []
+                for folder, longest in work:
+                    before = written[folder.path]
+                    free = batch_sessions - len(mine)
+                    claimed = claims.enter_context(folder.claim(list(longest), free)) if free else []
+                    # Between our look and our claim, another run may have gone on with some.
+                    bar.update(sum(min(_n_written(folder, s), longest[s]) - before[s] for s in claimed))
+                    mine += [_Task(folder, session, longest[session]) for session in claimed]
+                _simulate(mine, respondent, bar)
+            if not mine:  # all in other hands: let one of them finish
+                folder, longest = work[0]
+                folder.wait_for(next(iter(longest)))
+            done = {(task.folder.path, task.session) for task in mine}
+            work = [
+                (folder, {s: n for s, n in longest.items() if (folder.path, s) not in done})
+                for folder, longest in work
+            ]
+            work = [(folder, longest) for folder, longest in work if longest]
 
 
 def load_conversations(experiment: Experiment, results_dir: Path) -> pd.DataFrame:
@@ -141,16 +170,44 @@ def _n_written(folder: Folder, session: Session) -> int:
     return max(folder.n_rows(session) - 1, 0)
 
 
-def _simulate(sessions: list[Session], n_messages: int, respondent: Respondent, folder: Folder, bar) -> None:
-    rows = {session: _so_far(session, respondent, folder) for session in sessions}
-    for number in range(1, n_messages + 1):
-        speaking = [session for session in sessions if len(rows[session]) == number]
+@dataclass(frozen=True)
+class _Task:
+    """One conversation to be simulated up to so many messages after the first."""
+
+    folder: Folder
+    session: Session
+    n_messages: int
+
+
+def _missing(
+    experiments: Sequence[Experiment], respondent: Respondent, results_dir: Path
+) -> list[tuple[Folder, dict[Session, int]]]:
+    """Folders with the sessions that lack messages, and how many each must have."""
+    folders: dict[Path, Folder] = {}
+    longest: dict[Path, dict[Session, int]] = {}
+    for experiment in experiments:
+        folder = conversation_folder(experiment, results_dir, respondent)
+        folder = folders.setdefault(folder.path, folder)
+        for session in _with_conversation(experiment):
+            needed = longest.setdefault(folder.path, {})
+            needed[session] = max(needed.get(session, 0), experiment.n_messages)
+    lacking = [
+        (folders[path], {s: n for s, n in needed.items() if _n_written(folders[path], s) < n})
+        for path, needed in longest.items()
+    ]
+    return [(folder, needed) for folder, needed in lacking if needed]
+
+
+def _simulate(tasks: Sequence[_Task], respondent: Respondent, bar) -> None:
+    rows = {task: _so_far(task.session, respondent, task.folder) for task in tasks}
+    for number in range(1, max((task.n_messages for task in tasks), default=0) + 1):
+        speaking = [task for task in tasks if len(rows[task]) == number <= task.n_messages]
         if not speaking:
             continue
-        asked = [next_prompt(s, respondent, [row["content"] for row in rows[s]]) for s in speaking]
-        for session, text in zip(speaking, respondent.speak(asked, MAX_NEW_TOKENS), strict=True):
-            rows[session].append(_row(session, number, text, respondent))
-            folder.write(session, pd.DataFrame(rows[session]))
+        asked = [next_prompt(t.session, respondent, [row["content"] for row in rows[t]]) for t in speaking]
+        for task, text in zip(speaking, respondent.speak(asked, MAX_NEW_TOKENS), strict=True):
+            rows[task].append(_row(task.session, number, text, respondent))
+            task.folder.write(task.session, pd.DataFrame(rows[task]))
             bar.update(1)
 
 

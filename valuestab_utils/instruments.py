@@ -44,16 +44,16 @@ _LABELS = {
 
 @dataclass(frozen=True)
 class Item:
-    """A portrait in its two forms, and the basic value that likeness to it expresses.
+    """A portrait in its two forms, or a task's question, and what the answer to it counts for.
 
     Attributes
     ----------
     item : int
         Number in the questionnaire, from 1.
     value : str
-        One of `VALUES`.
+        One of the instrument's `scales`: in the PVQ a basic value, one of `VALUES`.
     male, female : str
-        The portrait as read to men and to women.
+        The text as read to men and to women.
     """
 
     item: int
@@ -62,7 +62,7 @@ class Item:
     female: str
 
     def portrait(self, gender: str | None) -> str:
-        """The form that a persona of this gender is asked (paper 001, B.4).
+        """The form that a persona of this gender is asked (paper 001, B.4); one for all if the two are the same.
 
         Parameters
         ----------
@@ -72,13 +72,15 @@ class Item:
         Raises
         ------
         ValuestabError
-            If the gender is None or unknown: nothing says which form to ask.
+            If the forms differ and the gender is None or unknown: nothing says which to ask.
 
         Examples
         --------
         >>> Item(1, "Hedonism", "He likes tea.", "She likes tea.").portrait("F")
         'She likes tea.'
         """
+        if self.male == self.female:
+            return self.male
         if gender is None:
             raise ValuestabError(
                 f"Item {self.item} ({self.value}) has a male and a female form, but the persona has no "
@@ -94,16 +96,22 @@ class Instrument:
     Attributes
     ----------
     name : str
-        "PVQ-40".
+        "PVQ-40", or a downstream task's.
     wording : str
-        "project" or "published".
+        "project" or "published"; of a task, how many of its questions are asked.
     version : str
         First 12 hexadecimal digits of a hash of all that is asked: instruction, options, portraits, key.
     instruction : str
         Stands before each item.
     options : tuple of str
-        From least to most like me, coded 1, 2, ...
+        From least to most like me, coded 1, 2, ...; ``{scale}`` in one stands for the scale of the item.
     items : tuple of Item
+    scales : tuple of str
+        What the items are averaged to: the ten basic values, or the races that a task asks about.
+    option_scores : tuple of float, optional
+        What each option counts, if not its code: coins, say.
+    centred : bool
+        Whether a participant's mean answer is subtracted from its scores (B.5).
     """
 
     name: str
@@ -112,6 +120,9 @@ class Instrument:
     instruction: str
     options: tuple[str, ...]
     items: tuple[Item, ...]
+    scales: tuple[str, ...] = VALUES
+    option_scores: tuple[float, ...] = ()
+    centred: bool = True
 
     @property
     def codes(self) -> tuple[int, ...]:
@@ -120,13 +131,22 @@ class Instrument:
 
     @property
     def key(self) -> dict[str, list[int]]:
-        """Item numbers of each value, in the order of `VALUES`."""
-        return {value: [item.item for item in self.items if item.value == value] for value in VALUES}
+        """Item numbers of each scale, in the order of `scales`."""
+        return {scale: [item.item for item in self.items if item.value == scale] for scale in self.scales}
+
+    def options_of(self, item: Item) -> tuple[str, ...]:
+        """The options as they read at this item."""
+        return tuple(option.replace("{scale}", item.value) for option in self.options)
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """What each option counts: its code unless `option_scores` are given."""
+        return self.option_scores or tuple(float(code) for code in self.codes)
 
     @property
     def label(self) -> str:
         """What results and figures say of the wording."""
-        return f"{self.name}, {_LABELS[self.wording]}"
+        return f"{self.name}, {_LABELS.get(self.wording, self.wording)}"
 
 
 def load_pvq40(wording: str = "auto", published_dir: str | Path | None = None) -> Instrument:

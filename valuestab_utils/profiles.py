@@ -9,8 +9,12 @@ from valuestab_utils.prompts import FORMATS
 
 PROFILES = DATA / "profiles"
 
+# What an experiment of a profile belongs to; the first is paper 001's main one.
+PARTS = ("pvq", "induction", "downstream", "lengths", "contexts", "neutral", "orders")
+
 _ENTRIES = ("model", "topics", "seeds", "n_messages", "experiments", "controls")
-_OF_EXPERIMENT = ("population", "format", "n_personas", "seeds")
+_OF_EXPERIMENT = ("population", "format", "part", "task", "n_names", "n_personas", "seeds", "topics")
+_OF_EXPERIMENT += ("n_messages", "orders", "dtype")
 
 
 def load_profile(name: str) -> dict:
@@ -47,6 +51,12 @@ def load_profile(name: str) -> dict:
     for experiment in profile["experiments"]:
         _check(f"An experiment of profile {path}", experiment, _OF_EXPERIMENT[:2], known=_OF_EXPERIMENT)
         check_known("format", experiment["format"], ["own", *FORMATS])
+        check_known("part", experiment.get("part", "pvq"), PARTS)
+        if ("task" in experiment) != (experiment.get("part") == "downstream"):
+            raise ValuestabError(
+                f"An experiment of profile {path} must name a task if, and only if, it is of the part downstream: "
+                "see data/profiles/quick.yaml for the form."
+            )
     return profile
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from valuestab_utils.balanced_orders import rotated_orders
 from valuestab_utils.conversations import load_conversations, texts_by_session, texts_digest
-from valuestab_utils.errors import ValuestabError
-from valuestab_utils.instruments import Instrument
+from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.instruments import Instrument, Item
 from valuestab_utils.progress import progress
 from valuestab_utils.prompts import LETTERS, PROMPTS_DIGEST, question, tested_prompt
 from valuestab_utils.provenance import provenance
@@ -18,42 +19,63 @@ from valuestab_utils.store import Folder, check_unchanged, experiment_folder
 
 NEAR_TIE = 0.1  # nats between the two likeliest letters
 
+# Orders of the options in which each item is asked: the paper's one random order; another one, drawn independently;
+# and all cyclic rotations of the first, so that every option stands once at every letter (a Latin square).
+ORDERS = ("single", "second", "balanced")
+
 
 def ask_questionnaire(
-    experiment: Experiment, respondent: Respondent, instrument: Instrument, results_dir: Path
+    experiment: Experiment,
+    respondent: Respondent,
+    instrument: Instrument,
+    results_dir: Path,
+    orders: str = "single",
 ) -> pd.DataFrame:
     """Ask every item of ``instrument`` after each of an experiment's conversations; gives all the answers.
 
     The conversations must be there (see `valuestab_utils.conversations.simulate_conversations`). Each session
     is saved when it is answered.
 
+    Parameters
+    ----------
+    experiment : Experiment
+    respondent : Respondent
+    instrument : Instrument
+    results_dir : Path
+    orders : {"single", "second", "balanced"}
+        See `ORDERS`.
+
     Returns
     -------
     DataFrame
         One row an answer: the session's identity; ``persona_name``, ``persona_description`` and ``gender``;
         ``n_messages`` before the item and ``conversation``, a hash of their texts; ``instrument``, its
-        ``wording`` and ``instrument_version``; ``item`` and its ``value``; ``option_order`` (the codes at the
-        letters A, B, ...), ``logprob_A`` ... (nats), ``letter_mass``, ``letter``, ``answer`` (1 = the first
-        option), ``near_tie``; ``stray_token``, the likeliest token that is no letter, and ``stray_logprob``;
-        and the columns of `valuestab_utils.provenance.provenance`.
+        ``wording`` and ``instrument_version``; ``item`` and its ``value``; ``rotation`` of the balanced orders
+        (else 0); ``option_order`` (the codes at the letters A, B, ...), ``logprob_A`` ... (nats),
+        ``letter_mass``, ``letter``, ``answer`` (1 = the first option), ``near_tie``; ``stray_token``, the
+        likeliest token that is no letter, and ``stray_logprob``; and the columns of
+        `valuestab_utils.provenance.provenance`.
     """
-    folder = answer_folder(experiment, instrument, results_dir, respondent)
+    folder = answer_folder(experiment, instrument, results_dir, respondent, orders)
     todo = folder.missing(experiment.sessions)
     conversations = texts_by_session(load_conversations(experiment, results_dir))
-    with progress(total=len(todo), desc=f"{instrument.name} of {experiment}", unit="session") as bar:
+    asked = instrument.name if orders == "single" else f"{instrument.name} ({orders} orders)"
+    with progress(total=len(todo), desc=f"{asked} of {experiment}", unit="session") as bar:
         while todo:
             with folder.claim(todo, at_most=1) as mine:
                 for session in folder.missing(mine):  # by now, another run may have answered it
                     said = conversations[session.key] if experiment.messages_of(session) else []
-                    folder.write(session, _answers(session, respondent, instrument, said))
+                    folder.write(session, _answers(session, respondent, instrument, said, orders))
                 bar.update(len(mine))
             if not mine:  # all in other hands: let one of them finish
                 folder.wait_for(todo[0])
             todo = [session for session in todo if session not in mine]
-    return load_answers(experiment, instrument, results_dir)
+    return load_answers(experiment, instrument, results_dir, orders)
 
 
-def load_answers(experiment: Experiment, instrument: Instrument, results_dir: Path) -> pd.DataFrame:
+def load_answers(
+    experiment: Experiment, instrument: Instrument, results_dir: Path, orders: str = "single"
+) -> pd.DataFrame:
     """Answers of an experiment as `ask_questionnaire` gives them, without asking.
 
     Raises
@@ -62,7 +84,7 @@ def load_answers(experiment: Experiment, instrument: Instrument, results_dir: Pa
         If a session has no answers, or was asked as another persona, with another text of the questionnaire
         or after another conversation than those of the same name now.
     """
-    folder = answer_folder(experiment, instrument, results_dir)
+    folder = answer_folder(experiment, instrument, results_dir, orders=orders)
     frame = folder.read_all(experiment.sessions)
     conversations = texts_by_session(load_conversations(experiment, results_dir))
     first_rows = frame.drop_duplicates(["persona", "topic", "seed"]).to_dict("records")
@@ -74,28 +96,59 @@ def load_answers(experiment: Experiment, instrument: Instrument, results_dir: Pa
 
 
 def item_prompts(
-    session: Session, respondent: Respondent, instrument: Instrument, conversation: Sequence[str]
+    session: Session,
+    respondent: Respondent,
+    instrument: Instrument,
+    conversation: Sequence[str],
+    orders: str = "single",
 ) -> list[Prompt]:
-    """Prompts of all items of a session, each ending in the begun answer."""
+    """Prompts of all items of a session, each ending in the begun answer; an item's orders follow one another."""
     prompts = []
     for item in instrument.items:
-        order = session.option_order(item.item, len(instrument.options))
-        options = [instrument.options[code - 1] for code in order]
-        text = question(instrument.instruction, item.portrait(session.persona.gender), options)
-        prompt = tested_prompt(session.format, respondent.template, session.persona, conversation, text)
-        prompts.append(Prompt(session, prompt))
+        shown = instrument.options_of(item)
+        for order in option_orders(session, instrument, item, orders):
+            options = [shown[code - 1] for code in order]
+            text = question(instrument.instruction, item.portrait(session.persona.gender), options)
+            prompt = tested_prompt(session.format, respondent.template, session.persona, conversation, text)
+            prompts.append(Prompt(session, prompt))
     return prompts
 
 
+def option_orders(
+    session: Session, instrument: Instrument, item: Item, orders: str = "single"
+) -> tuple[tuple[int, ...], ...]:
+    """Orders of the options in which a session is asked an item (see `ORDERS`).
+
+    Returns
+    -------
+    tuple of tuple of int
+        For each order, the codes of the options at the letters A, B, ...
+
+    Raises
+    ------
+    ValuestabError
+        Unknown orders.
+    """
+    check_known("kind of option orders", orders, ORDERS)
+    draw = 1 if orders == "second" else 0
+    order = session.option_order(item.item, len(instrument.options), instrument.name, draw)
+    return rotated_orders(order) if orders == "balanced" else (order,)
+
+
 def answer_folder(
-    experiment: Experiment, instrument: Instrument, results_dir: Path, respondent: Respondent | None = None
+    experiment: Experiment,
+    instrument: Instrument,
+    results_dir: Path,
+    respondent: Respondent | None = None,
+    orders: str = "single",
 ) -> Folder:
-    """Where the experiment's answers are kept: apart for each instrument, wording and number of messages.
+    """Where the experiment's answers are kept: apart for each instrument, wording, number of messages and orders.
 
     To be written to, it needs the respondent that answers.
     """
     name = slug(f"{instrument.name}-{instrument.wording}")
-    path = experiment_folder(results_dir, experiment) / name / f"n{experiment.n_messages}"
+    asked = f"n{experiment.n_messages}" + ("" if orders == "single" else f"-{orders}")
+    path = experiment_folder(results_dir, experiment) / name / asked
     if respondent is None:
         return Folder(path)
     own = {"population": experiment.population, "instrument": instrument.version}
@@ -103,13 +156,22 @@ def answer_folder(
 
 
 def _answers(
-    session: Session, respondent: Respondent, instrument: Instrument, conversation: Sequence[str]
+    session: Session,
+    respondent: Respondent,
+    instrument: Instrument,
+    conversation: Sequence[str],
+    how: str,
 ) -> pd.DataFrame:
     letters = LETTERS[: len(instrument.options)]
-    scored = _scored(session, respondent, instrument, conversation)
-    orders = np.array([session.option_order(item.item, len(letters)) for item in instrument.items])  # (I, L)
-    chosen = scored.logprobs.argmax(1)  # (I,)
-    best = np.sort(scored.logprobs, 1)[:, ::-1]  # (I, L)
+    scored = _scored(session, respondent, instrument, conversation, how)
+    asked = [
+        (item, rotation, order)
+        for item in instrument.items
+        for rotation, order in enumerate(option_orders(session, instrument, item, how))
+    ]
+    orders = np.array([order for _, _, order in asked])  # (N, L), a row a prompt
+    chosen = scored.logprobs.argmax(1)  # (N,)
+    best = np.sort(scored.logprobs, 1)[:, ::-1]  # (N, L)
     return pd.DataFrame(
         {
             **session.identity,
@@ -117,8 +179,9 @@ def _answers(
             "n_messages": max(len(conversation) - 1, 0),
             "instrument": instrument.name,
             "wording": instrument.wording,
-            "item": [item.item for item in instrument.items],
-            "value": [item.value for item in instrument.items],
+            "item": [item.item for item, _, _ in asked],
+            "value": [item.value for item, _, _ in asked],
+            "rotation": [rotation for _, rotation, _ in asked],
             "option_order": list(orders),
             **{f"logprob_{letter}": scored.logprobs[:, i] for i, letter in enumerate(letters)},
             "letter_mass": np.exp(scored.logprobs).sum(1),
@@ -133,10 +196,10 @@ def _answers(
 
 
 def _scored(
-    session: Session, respondent: Respondent, instrument: Instrument, conversation: Sequence[str]
+    session: Session, respondent: Respondent, instrument: Instrument, conversation: Sequence[str], orders: str
 ) -> Answers:
     try:
-        prompts = item_prompts(session, respondent, instrument, conversation)
+        prompts = item_prompts(session, respondent, instrument, conversation, orders)
         scored = respondent.answer(prompts, LETTERS[: len(instrument.options)])
         if np.isnan(scored.logprobs).any() or not np.isfinite(scored.logprobs.max(1)).all():
             raise ValuestabError(

@@ -9,6 +9,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+import pandas as pd
+
 from valuestab_utils.conversations import load_conversations, next_prompt, texts_by_session
 from valuestab_utils.errors import ValuestabError, check_known
 from valuestab_utils.questionnaire import item_prompts
@@ -78,6 +80,40 @@ def render(
             f"{study.instrument.name} has items {numbers[0]} to {numbers[-1]}, so there is no item {item}."
         )
     return item_prompts(session, respondent, study.instrument, said)[numbers.index(item)].text
+
+
+def render_formats(study: Study, item: int) -> tuple[str, pd.DataFrame]:
+    """One item of the studied model in each of its formats, as paper 001's Figure 11 shows them.
+
+    Parameters
+    ----------
+    study : Study
+    item : int
+        Asked of the first session of each format's first experiment.
+
+    Returns
+    -------
+    text : str
+        The prompts, each under its format's name.
+    table : DataFrame
+        One row a format: ``format``, ``session``, ``characters`` of the prompt.
+
+    Raises
+    ------
+    ValuestabError
+        See `render`.
+    """
+    shown: dict[str, tuple[str, str]] = {}
+    for experiment in study.experiments:
+        if experiment.model == study.tested_model and experiment.format not in shown:
+            session = experiment.sessions[0]
+            shown[experiment.format] = str(session), render(study, experiment, session, item=item)
+    text = "\n\n".join(f"==== {format} ====\n{prompt}" for format, (_, prompt) in shown.items())
+    table = pd.DataFrame(
+        {"format": format, "session": name, "characters": len(prompt)}
+        for format, (name, prompt) in shown.items()
+    )
+    return text, table
 
 
 def _said(study: Study, experiment: Experiment, session: Session) -> list[str]:

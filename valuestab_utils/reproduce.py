@@ -16,6 +16,7 @@ from valuestab_utils.errors import ValuestabError, check_known
 from valuestab_utils.execution import check_kernel, execute, remove_outputs
 from valuestab_utils.parameters import declared_parameters, for_notebooks, split_words
 from valuestab_utils.paths import ROOT
+from valuestab_utils.report import write_report
 
 
 def reproduce(
@@ -53,8 +54,9 @@ def reproduce(
     check_kernel()
     try:
         output.mkdir(parents=True, exist_ok=True)
-        remove_outputs(output, list(there))
-        summary.unlink(missing_ok=True)
+        remove_outputs(output, [*there, "report"])
+        for old in summary.parent.glob("*.json") if len(chosen) == len(there) else ():
+            old.unlink()  # what an earlier run found must not look like this one's
     except OSError as error:
         raise ValuestabError(
             f"{error.filename} cannot be written ({error.strerror}): name another folder (--output)."
@@ -68,10 +70,10 @@ def reproduce(
     return [*found, f"Open {os.path.relpath(output / chosen[-1])}.html in a browser."]
 
 
-def prepare_model(profile: str, model: str) -> str:
+def prepare_model(profile: str, model: str, dtype: str = "auto") -> str:
     """Check the names of profile and model, make the embedded model if it is the one; return the run's name.
 
-    Its results and figures go by that name: the profile, and the model if it is not the profile's own.
+    Its pages and figures go by that name (see `valuestab_utils.study.run_name`).
 
     Raises
     ------
@@ -80,13 +82,12 @@ def prepare_model(profile: str, model: str) -> str:
     """
     from valuestab_utils.embedded import ensure_embedded_model  # these load PyTorch, which takes seconds
     from valuestab_utils.models import model_card
-    from valuestab_utils.study import load_profile
+    from valuestab_utils.study import load_profile, run_name
 
-    own = model_card(load_profile(profile)["model"])
-    chosen = model_card(model) if model else own
-    if chosen.source == "embedded":
+    name = run_name(profile, model, dtype)
+    if model_card(model or load_profile(profile)["model"]).source == "embedded":
         ensure_embedded_model()
-    return Path(profile).stem + ("" if chosen.name == own.name else f"-{chosen.name}")
+    return name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,9 +104,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         given = {"profile": options.profile} | ({"model": options.model} if options.model else {})
         given |= split_words(options.parameters)
-        run = prepare_model(given["profile"], given.get("model", ""))
+        run = prepare_model(given["profile"], given.get("model", ""), given.get("dtype", "auto"))
         output = (options.output or ROOT / "output" / run).resolve()
-        lines = reproduce(given, output, ROOT / "figures" / run / "summary.json", names=options.notebooks)
+        figures = ROOT / "figures" / run
+        lines = reproduce(given, output, figures / "summary.json", names=options.notebooks)
+        if not options.notebooks:
+            lines[-1] = f"Open {os.path.relpath(write_report(run, figures, output))} in a browser."
     except ValuestabError as error:
         _say(str(error))
         return 1

@@ -76,12 +76,14 @@ class Session:
         """
         return _generator("conversation", *self.identity.values(), message)
 
-    def option_order(self, item: int, n_options: int) -> tuple[int, ...]:
+    def option_order(
+        self, item: int, n_options: int, instrument: str = "PVQ-40", draw: int = 0
+    ) -> tuple[int, ...]:
         """Order in which the options are shown: element ``i`` is the code of the option at letter ``i``.
 
         The code of the instrument's first option is 1. The order is drawn per population, persona, topic,
-        seed and item (protocol, section 6). Model and format have no part in it: models are compared on the
-        same orders.
+        seed, instrument and item (protocol, section 6); another ``draw`` is another order, independent of the
+        first. Model and format have no part in it: models are compared on the same orders.
 
         Examples
         --------
@@ -92,10 +94,13 @@ class Session:
         >>> sorted(session.option_order(7, 6))
         [1, 2, 3, 4, 5, 6]
         """
-        draw = _generator(
-            "option order", self.population, self.persona.persona, self.topic.topic, self.seed, item
+        # The same orders for item 1 of a task as for item 1 of the questionnaire would correlate the answers of
+        # a model that answers by position.
+        apart = () if (instrument, draw) == ("PVQ-40", 0) else (instrument, draw)
+        generator = _generator(
+            *("option order", self.population, self.persona.persona, self.topic.topic, self.seed, item, *apart)
         )
-        return tuple(int(code) + 1 for code in draw.permutation(n_options))
+        return tuple(int(code) + 1 for code in generator.permutation(n_options))
 
 
 @dataclass(frozen=True)

@@ -1,50 +1,83 @@
 """A study: the experiments of a profile, with what is changed on the command line or in a notebook."""
 
+import datetime
 import functools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.figure import Figure
 
+from valuestab_utils import __version__
+from valuestab_utils.catalogue import stored_answers
 from valuestab_utils.controls import RandomRespondent, SyntheticRespondent
-from valuestab_utils.conversations import simulate_conversations
+from valuestab_utils.conversations import load_conversations, simulate_together
 from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.figure_files import save_figure, skip_figure
 from valuestab_utils.instruments import Instrument, load_pvq40
+from valuestab_utils.labels import population_label
+from valuestab_utils.measurements import (
+    NO_PERSONA,
+    Changes,
+    Design,
+    Measurement,
+    designs,
+    listed,
+    population_name,
+)
 from valuestab_utils.model_cards import model_card
 from valuestab_utils.models import load_model
 from valuestab_utils.paths import ROOT
-from valuestab_utils.populations import POPULATIONS, Persona, load_population, population_names
-from valuestab_utils.profiles import load_profile
+from valuestab_utils.profiles import PARTS, load_profile
 from valuestab_utils.prompts import FORMATS
+from valuestab_utils.provenance import git_commit
 from valuestab_utils.questionnaire import ask_questionnaire
 from valuestab_utils.respondents import Respondent
 from valuestab_utils.sessions import Experiment
-from valuestab_utils.tables import findings
-from valuestab_utils.topics import load_topics
+from valuestab_utils.tasks import TASKS, load_task
+from valuestab_utils.topics import Topic
 
-NO_PERSONA = "none"  # the population of answer-order permutations
 CONTROLS = (RandomRespondent.name, SyntheticRespondent.name)
+
+__all__ = ["CONTROLS", "NO_PERSONA", "Study", "plan_study", "run_name"]
 
 
 @dataclass(frozen=True)
 class Study:
-    """Experiments with the respondents that take part in them and the place of their results.
+    """What is asked of whom, with the respondents and the place of the results.
 
     Attributes
     ----------
-    profile : str
-    experiments : tuple of Experiment
-    instrument : Instrument
+    run : str
+        Names the run's figures and pages.
+    measurements : tuple of Measurement
     results_dir : Path
+    compare : tuple of str
+        Models in ``results_dir`` that stand beside: their names, or "all".
+    left_out : tuple of str
+        Sentences on what the profile has and this model cannot do.
     """
 
-    profile: str
-    experiments: tuple[Experiment, ...]
-    instrument: Instrument
+    run: str
+    measurements: tuple[Measurement, ...]
     results_dir: Path
     _respondents: dict[str, Respondent] = field(repr=False)
+    compare: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def experiments(self) -> tuple[Experiment, ...]:
+        """The experiments of the study's first part: those with the questionnaire, unless only others are run."""
+        first = self.measurements[0].part
+        return tuple(m.experiment for m in self.measurements if m.part == first)
+
+    @property
+    def instrument(self) -> Instrument:
+        """The study's first instrument: the questionnaire, unless only tasks are run."""
+        return self.measurements[0].instrument
 
     @property
     def tested_model(self) -> str:
@@ -53,51 +86,157 @@ class Study:
 
     @property
     def figures_dir(self) -> Path:
-        """Where figures go: figures/<profile>, with the model's name if it is not the profile's own."""
-        own = model_card(load_profile(self.profile)["model"]).name == self.tested_model
-        return ROOT / "figures" / (Path(self.profile).stem + ("" if own else f"-{self.tested_model}"))
+        """Where figures go: figures/<run>."""
+        return ROOT / "figures" / self.run
 
     def respondent(self, experiment: Experiment) -> Respondent:
         """Who is tested in ``experiment``."""
         return self._respondents[experiment.model]
 
+    def has(self, part: str) -> bool:
+        """Whether anything of a part (one of `valuestab_utils.profiles.PARTS`) is measured in this study."""
+        check_known("part", part, PARTS)
+        return any(m.part == part for m in self.measurements)
+
     def conversations(self) -> pd.DataFrame:
         """Conversations of all experiments, one row a message; those that are missing are simulated."""
-        return _together(
-            simulate_conversations(experiment, self.respondent(experiment), self.results_dir)
-            for experiment in self.experiments
+        self._simulate(self.measurements)
+        experiments = dict.fromkeys(m.experiment for m in self.measurements)
+        together = _together(load_conversations(experiment, self.results_dir) for experiment in experiments)
+        return together.drop_duplicates(
+            ["model", "format", "population", "persona", "topic", "seed", "message"], ignore_index=True
         )
 
-    def answers(self) -> pd.DataFrame:
-        """Answers of all experiments, one row an answer; what is missing is computed, conversations too."""
-        self.conversations()
-        return _together(
-            ask_questionnaire(experiment, self.respondent(experiment), self.instrument, self.results_dir)
-            for experiment in self.experiments
+    def answers(self, part: str | None = None, orders: str = "single") -> pd.DataFrame:
+        """Answers of the measurements of a part, one row an answer; what is missing is computed.
+
+        Parameters
+        ----------
+        part : str, optional
+            One of `valuestab_utils.profiles.PARTS`; by default the study's first.
+        orders : str
+            Of the options (see `valuestab_utils.questionnaire.ORDERS`).
+
+        Returns
+        -------
+        DataFrame
+            As `valuestab_utils.questionnaire.ask_questionnaire` gives it, with a column ``asked_after``, the
+            number of messages that the experiment asks after; the answers of models to compare with come last.
+            Empty if nothing of that part and those orders is in the study.
+        """
+        part = check_known("part", part or self.measurements[0].part, PARTS)
+        chosen = [m for m in self.measurements if m.part == part and m.orders == orders]
+        self._simulate(chosen)
+        frames = []
+        for m in chosen:
+            respondent = self.respondent(m.experiment)
+            answered = ask_questionnaire(m.experiment, respondent, m.instrument, self.results_dir, orders)
+            frames.append(answered.assign(asked_after=m.experiment.n_messages))
+        frames += stored_answers(chosen, self.compare, self.results_dir)
+        return _together(frames) if frames else pd.DataFrame()
+
+    def retest_answers(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Answers of the sessions that are asked in second orders: in the single order, and in the second ones."""
+        again = [m for m in self.measurements if m.orders == "second"]
+        once = replace(self, measurements=tuple(replace(m, orders="single") for m in again))
+        if not again:
+            return pd.DataFrame(), pd.DataFrame()
+        return once.answers("orders"), self.answers("orders", orders="second")
+
+    def topics(self, part: str) -> tuple[Topic, ...]:
+        """Topics of a part, in the order in which its experiments name them."""
+        return tuple(dict.fromkeys(t for m in self._of(part) for t in m.experiment.topics))
+
+    def personas(self) -> pd.DataFrame:
+        """Who is simulated: population, persona, description and gender of each persona of all experiments."""
+        rows = dict.fromkeys((m.experiment.population, p) for m in self.measurements for p in m.experiment.personas)
+        return pd.DataFrame(
+            {"population": population, "persona": p.persona, "description": p.description, "gender": p.gender}
+            for population, p in rows
         )
 
-    def conclude(self, table: pd.DataFrame) -> list[str]:
-        """Sentences on what was found, kept in ``summary.json`` beside the figures."""
-        lines = findings(table, self.tested_model)
+    def keep(
+        self,
+        figure: Figure | None,
+        table: pd.DataFrame,
+        name: str,
+        found: str,
+        part: str | None = None,
+        text: str | None = None,
+    ) -> Figure | None:
+        """Save a figure with the table behind it and what it shows, in `figures_dir`; gives the figure.
+
+        Where the table is empty, the figure is kept as "not part of this run". See
+        `valuestab_utils.figure_files.save_figure`.
+        """
+        part = part or self.measurements[0].part
+        if table.empty:
+            skip_figure(name, self.figures_dir, f"The part {part!r} has nothing for this figure in this run.")
+            plt.close(figure)  # shown once, as the cell's result
+            return figure
+        about = self._about(part, set(table["population"]) if "population" in table else None)
+        return save_figure(figure, table, name, self.figures_dir, found, about, text)
+
+    def conclude(self, lines: Sequence[str]) -> list[str]:
+        """Keep sentences on what was found in ``summary.json`` beside the figures."""
         self.figures_dir.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"lines": lines}, ensure_ascii=False)
+        text = json.dumps({"lines": list(lines)}, ensure_ascii=False)
         (self.figures_dir / "summary.json").write_text(text, encoding="utf-8")
-        return lines
+        return list(lines)
+
+    def _simulate(self, measurements: Sequence[Measurement]) -> None:
+        """Simulate the conversations that these need, those of one respondent together."""
+        together: dict[tuple[str, bool], list[Experiment]] = {}
+        for e in dict.fromkeys(m.experiment for m in measurements):
+            together.setdefault((e.model, e.format == "base"), []).append(e)
+        for experiments in together.values():
+            simulate_together(experiments, self.respondent(experiments[0]), self.results_dir)
+
+    def _of(self, part: str) -> list[Measurement]:
+        return [m for m in self.measurements if m.part == check_known("part", part, PARTS)]
+
+    def _about(self, part: str, populations: set[str] | None) -> dict[str, str]:
+        """Sample size, wording and provenance of a part's figures, in words."""
+        sizes = dict.fromkeys(
+            f"{population_label(e.population)}: {', '.join(_counted(n, what) for n, what in _sizes(e))}"
+            for e in (m.experiment for m in self._of(part))
+            if populations is None or e.population in populations
+        )
+        tested = {m.experiment.model for m in self._of(part)} - set(CONTROLS)
+        models = [
+            f"{name} ({r.settings['model_source']}, revision {r.settings['model_revision']}, {r.settings['dtype']})"
+            for name, r in self._respondents.items()
+            if name in tested
+        ]
+        return {
+            "sample": "; ".join(sizes),
+            "wording": "; ".join(dict.fromkeys(m.instrument.label for m in self._of(part))),
+            "models": "; ".join(models),
+            "package_version": __version__,
+            "git_commit": git_commit(),
+            "date": datetime.date.today().isoformat(),
+        }
 
     def overview(self) -> pd.DataFrame:
-        """One row an experiment: its names, how many personas, topics, seeds and sessions it has."""
+        """One row a measurement: its names, how many personas, topics, seeds, sessions and answers it has."""
         return pd.DataFrame(
             {
-                "model": experiment.model,
-                "format": experiment.format,
-                "population": experiment.population,
-                "personas": len(experiment.personas),
-                "topics": ", ".join(topic.topic for topic in experiment.topics),
-                "seeds": len(experiment.seeds),
-                "sessions": len(experiment.sessions),
-                "answers": len(experiment.sessions) * len(self.instrument.items),
+                "part": m.part,
+                "instrument": m.instrument.name,
+                "model": m.experiment.model,
+                "format": m.experiment.format,
+                "population": m.experiment.population,
+                "personas": len(m.experiment.personas),
+                "topics": ", ".join(topic.topic for topic in m.experiment.topics),
+                "seeds": len(m.experiment.seeds),
+                "messages": m.experiment.n_messages,
+                "orders": m.orders,
+                "sessions": len(m.experiment.sessions),
+                "answers": len(m.experiment.sessions)
+                * len(m.instrument.items)
+                * (len(m.instrument.options) if m.orders == "balanced" else 1),
             }
-            for experiment in self.experiments
+            for m in self.measurements
         )
 
 
@@ -115,6 +254,10 @@ def plan_study(
     wording: str = "auto",
     dtype: str = "auto",
     results_dir: str | Path | None = None,
+    parts: Sequence[str] | None = None,
+    n_names: int | None = None,
+    lengths: Sequence[int] | None = None,
+    compare: Sequence[str] | None = None,
 ) -> Study:
     """Lay out a study. What is None is as the profile says.
 
@@ -129,7 +272,7 @@ def plan_study(
     formats : sequence of str
         Formats for every experiment: "own" (the model's), "base", "tuned_sys", "tuned_no_sys".
     topics : sequence of str
-        Names in data/topics.csv, or "no_conversation".
+        Names in data/topics.csv, or "no_conversation". The parts contexts and neutral keep their own.
     seeds : sequence of int
         Replications of the experiments with personas.
     n_personas, n_permutations : int
@@ -140,10 +283,18 @@ def plan_study(
         Control respondents that stand beside the model.
     wording : {"auto", "project", "published"}
         Portraits of the questionnaire (see `valuestab_utils.instruments.load_pvq40`).
-    dtype : {"auto", "float32", "float16", "bfloat16"}
-        See `valuestab_utils.models.load_model`.
+    dtype : {"auto", "float32", "float16", "bfloat16", "8bit", "4bit"}
+        See `valuestab_utils.models.load_model`. An experiment of the profile may have one of its own.
     results_dir : path
         Default: ``results`` in the checkout.
+    parts : sequence of str
+        Parts of the profile to run: "pvq" (the main one), "downstream", "lengths", "contexts", "neutral", "orders".
+    n_names : int
+        Names of each race that the downstream tasks ask about.
+    lengths : sequence of int
+        Numbers of messages of the part lengths, odd.
+    compare : sequence of str
+        Other models in ``results_dir`` to stand beside this one, by their names there, or ["all"].
 
     Raises
     ------
@@ -151,84 +302,94 @@ def plan_study(
         Anything unknown or impossible, before anything is computed.
     """
     settings = load_profile(profile)
-    topics = load_topics(_listed("topics", settings["topics"] if topics is None else topics, ["joke"]))
-    n_messages = settings["n_messages"] if n_messages is None else n_messages
     controls = settings["controls"] if controls is None else controls
-    for control in _listed("controls", controls, ["control-random"], may_be_empty=True):
+    for control in listed("controls", controls, ["control-random"], may_be_empty=True):
         check_known("control", control, CONTROLS)
-    for name in _listed("formats", ["own"] if formats is None else formats, ["base"]):
+    for name in listed("formats", ["own"] if formats is None else formats, ["base"]):
         check_known("format", name, ["own", *FORMATS])
-    instrument = load_pvq40(wording)
+    for part in listed("parts", list(PARTS) if parts is None else parts, ["pvq"]):
+        check_known("part", part, PARTS)
+    compare = () if compare is None else tuple(listed("compare", compare, ["all"], may_be_empty=True))
+    questionnaire = load_pvq40(wording)
+    changes = Changes(topics, seeds, n_personas, n_permutations, n_messages, n_names, lengths)
+    entries = _entries(settings["experiments"], populations, parts)
+    planned = [design for entry in entries for design in designs(settings, entry, changes, questionnaire)]
 
-    designs: list[tuple[Experiment, Sequence[str]]] = []  # of no model yet, with the formats to run it in
-    for entry in _entries(settings["experiments"], populations):
-        population = _population_name(entry["population"])
-        without = population == NO_PERSONA
-        n = n_permutations if without else n_personas
-        personas = load_population(entry["population"], entry.get("n_personas") if n is None else n)
-        _check_genders(population, personas)
-        own_seeds = entry.get("seeds", settings["seeds"]) if without or seeds is None else seeds
-        own_seeds = tuple(_listed("seeds", own_seeds, [1, 2]))
-        design = Experiment("", "", population, personas, topics, own_seeds, n_messages)
-        designs.append((design, [entry["format"]] if formats is None else formats))
+    chosen = model or settings["model"]
+    measurements: dict[tuple, Measurement] = {}
+    respondents: dict[str, Respondent] = {}
+    left_out: dict[str, None] = {}
+    tasks = [load_task(task) for task in TASKS]
+    known = {c.name: c for c in (RandomRespondent(), SyntheticRespondent(questionnaire, tasks=tasks))}
 
-    respondents = _respondents(model or settings["model"], dtype, tuple(controls), instrument)
-    experiments: dict[tuple[str, str, str], Experiment] = {}
-    for respondent in respondents.values():
-        for design, names in designs:
-            for name in ["own"] if respondent.name in CONTROLS else names:
-                experiment = replace(design, model=respondent.name, format=_format(respondent, name))
-                key = (experiment.model, experiment.format, experiment.population)
-                # "own" may be the format that another entry names: the larger of the two is run.
-                if key not in experiments or len(experiment.sessions) > len(experiments[key].sessions):
-                    experiments[key] = experiment
+    def add(design: Design, respondent: Respondent, format: str) -> None:
+        experiment = replace(design.experiment, model=respondent.name, format=format)
+        measurement = Measurement(design.part, experiment, design.instrument, design.orders)
+        before = measurements.get(measurement.place)
+        # "own" may be the format that another entry names: the larger of the two is run.
+        if before is None or len(experiment.sessions) > len(before.experiment.sessions):
+            measurements[measurement.place] = measurement
+        respondents[respondent.name] = respondent
+
+    tested = {kind: _load(chosen, kind) for kind in dict.fromkeys(design.dtype or dtype for design in planned)}
+    for design in planned:
+        respondent = tested[design.dtype or dtype]
+        for name in [design.format] if formats is None else formats:
+            try:
+                add(design, respondent, _format(respondent, name))
+            except ValuestabError as error:
+                if formats is not None or name == "own":
+                    raise
+                left_out[str(error)] = None
+    for design in planned:
+        for control in controls:
+            add(design, known[control], known[control].format)
+    if not measurements:
+        raise ValuestabError(f"Nothing is left to be measured: {' '.join(left_out)}")
+    in_order = sorted(measurements.values(), key=lambda m: PARTS.index(m.part))
     directory = ROOT / "results" if results_dir is None else Path(results_dir).expanduser()
-    return Study(profile, tuple(experiments.values()), instrument, directory, respondents)
+    run = run_name(profile, model, dtype)
+    return Study(run, tuple(in_order), directory, respondents, compare, tuple(left_out))
 
 
-def _listed(name: str, values: object, example: list, may_be_empty: bool = False) -> Sequence:
-    # From the command line, `topics=joke` comes as text, which Python would take apart by letters.
-    fits = isinstance(values, (list, tuple)) and all(type(value) is type(example[0]) for value in values)
-    if not fits or not (values or may_be_empty):
-        raise ValuestabError(f"{name} is {values!r}, but must be a list such as {example}.")
-    return values
+def run_name(profile: str, model: str | None = None, dtype: str = "auto") -> str:
+    """Name that a run's figures and pages go by: the profile, and the model if it is not the profile's own.
+
+    Raises
+    ------
+    ValuestabError
+        Unknown profile or model.
+
+    Examples
+    --------
+    >>> run_name("quick"), run_name("paper", "mistralai/Mistral-7B-v0.1", "4bit")
+    ('quick', 'paper-mistralai--Mistral-7B-v0.1-4bit')
+    """
+    own = model_card(load_profile(profile)["model"])
+    chosen = model_card(model) if model else own
+    name = Path(profile).stem + ("" if chosen.name == own.name else f"-{chosen.name}")
+    return name + (f"-{dtype}" if dtype in ("4bit", "8bit") else "")
 
 
-def _entries(entries: list[dict], populations: Sequence[str] | None) -> list[dict]:
-    """Entries of the profile's experiments with the populations that are asked for."""
-    if populations is None:
-        return entries
-    chosen = []
-    for given in _listed("populations", populations, ["none"]):
-        same_name = [other for other in populations if Path(other).stem == Path(given).stem]
-        if len(same_name) > 1:
-            raise ValuestabError(
-                f"The populations {' and '.join(same_name)} have one name, and results go by it: rename one."
-            )
-        chosen += [e for e in entries if e["population"] == given] or [{"population": given, "format": "own"}]
-    return chosen
-
-
-def _population_name(given: str) -> str:
-    """Name that a population has in results; it is given by name, or as a file."""
-    path = Path(given)
-    if path.suffix != ".csv":
-        return check_known("population", given, population_names())
-    if path.stem in population_names() and path.resolve() != (POPULATIONS / path.name).resolve():
-        raise ValuestabError(
-            f"The population file {path} has the name of one in data/populations, and results go by that "
-            "name: give it another."
-        )
-    return path.stem
-
-
-def _check_genders(population: str, personas: Sequence[Persona]) -> None:
-    without = [persona.persona for persona in personas if persona.gender is None]
-    if without:
-        raise ValuestabError(
-            f"{len(without)} personas of {population} have no gender, such as {without[0]!r}, but the items "
-            "have a male and a female form: fill in M or F in the column gender."
-        )
+def _entries(
+    entries: list[dict], populations: Sequence[str] | None, parts: Sequence[str] | None
+) -> list[dict]:
+    """Entries of the profile's experiments with the populations and parts that are asked for."""
+    entries = [e for e in entries if parts is None or e.get("part", "pvq") in parts]
+    if populations is not None:
+        chosen = []
+        for given in listed("populations", populations, ["none"]):
+            same_name = [other for other in populations if Path(other).stem == Path(given).stem]
+            if len(same_name) > 1:
+                raise ValuestabError(
+                    f"The populations {' and '.join(same_name)} have one name, and results go by it: rename one."
+                )
+            population_name(given)
+            chosen += [e for e in entries if e["population"] == given] or [{"population": given, "format": "own"}]
+        entries = chosen
+    if not entries:
+        raise ValuestabError(f"The profile has no experiment of the parts {list(parts or [])}: take others.")
+    return entries
 
 
 def _format(respondent: Respondent, name: str) -> str:
@@ -246,17 +407,19 @@ def _format(respondent: Respondent, name: str) -> str:
     return format
 
 
-@functools.lru_cache(maxsize=1)  # a notebook that plans twice loads its model once
+def _sizes(experiment: Experiment) -> list[tuple[int, str]]:
+    who = "permutation" if experiment.population == NO_PERSONA else "persona"
+    sizes = [(len(experiment.personas), who), (len(experiment.topics), "topic"), (len(experiment.seeds), "seed")]
+    return [*sizes, (experiment.n_messages, "message")]
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+@functools.lru_cache(maxsize=3)  # a notebook that plans twice loads its model, and its variants, once
 def _load(model: str, dtype: str) -> Respondent:
     return load_model(model, dtype)
-
-
-def _respondents(
-    model: str, dtype: str, controls: Sequence[str], instrument: Instrument
-) -> dict[str, Respondent]:
-    known = {control.name: control for control in (RandomRespondent(), SyntheticRespondent(instrument))}
-    tested = _load(model, dtype)
-    return {tested.name: tested} | {name: known[name] for name in controls}
 
 
 def _together(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:

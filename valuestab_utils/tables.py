@@ -1,4 +1,4 @@
-"""Tidy tables behind the figures: stability of each experiment, and how its answers were given."""
+"""Tidy tables of stability: what the bars, matrices and tests of paper 001 are drawn from."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -6,182 +6,188 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from valuestab_utils.answers_csv import answers_array
+from valuestab_utils.comparison import compare_pairs
+from valuestab_utils.errors import check_known
+from valuestab_utils.estimates import mean_of_defined
+from valuestab_utils.labels import respondent_label
+from valuestab_utils.letter_tables import letter_use
 from valuestab_utils.paths import DATA
-from valuestab_utils.prompts import LETTERS
-from valuestab_utils.stability import ipsative_over_seeds, ipsative_stability, stability_report, value_scores
-from valuestab_utils.value_scores import read_key
+from valuestab_utils.rank_order import over_seeds
+from valuestab_utils.scored_answers import ScoredAnswers, score_answers
+from valuestab_utils.uncertainty import bootstrap_interval, chance_stability
 
-if TYPE_CHECKING:  # a study concludes with a table of its own: importing it here would go round in a circle
+if TYPE_CHECKING:
     from valuestab_utils.study import Study
 
 EXPERIMENT = ["model", "format", "population"]
+MEASURES = {"rank_order": "seeds", "ipsative": "personas"}  # and what their standard errors are over
 
 
-def stability_table(answers: pd.DataFrame) -> pd.DataFrame:
+def stability_table(answers: pd.DataFrame, intervals: bool = False) -> pd.DataFrame:
     """Rank-order and ipsative stability of each experiment, with what a reader needs to judge them.
 
-    Rank-order stability compares personas, so the condition without persona has ipsative stability alone.
+    Rank-order stability compares personas, so the condition without persona has ipsative stability alone; ipsative
+    stability compares values, so a task with one scale has rank-order stability alone.
 
     Parameters
     ----------
     answers : DataFrame
-        As `valuestab_utils.study.Study.answers` gives it.
+        As `valuestab_utils.study.Study.answers` gives it, of one or several instruments.
+    intervals : bool
+        Add the statistics beyond the paper's: ``ci_low`` and ``ci_high`` (bootstrap over personas, 95%), ``chance``
+        with ``chance_low`` and ``chance_high`` (95% of what is left when personas' identities are permuted within
+        contexts), ``chance_p`` and ``ci_undefined`` (resamples left out).
 
     Returns
     -------
     DataFrame
-        One row an experiment and measure: ``stability`` (-1 to 1), ``standard_error`` over ``n_units`` ``unit``
-        (seeds, or personas), the design's size, ``undefined`` of ``correlations`` left out (``constant``
+        One row an experiment, instrument and measure: ``stability`` (-1 to 1), ``standard_error`` over ``n_units``
+        ``unit`` (seeds, or personas), the design's size, ``undefined`` of ``correlations`` left out (``constant``
         because a vector was constant, ``too_few`` for want of three observations), and the columns of `letter_use`.
 
     References
     ----------
     Paper 001, section 3.2.
     """
-    use = letter_use(answers).set_index(EXPERIMENT)
     rows = []
-    for names, part in _experiments(answers):
-        report = _report(part)
-        for measure, unit in (("rank_order", "seeds"), ("ipsative", "personas")):
-            if measure not in report:
-                continue
-            undefined = report["undefined"]
-            rows.append(
-                dict(zip(EXPERIMENT, names))
-                | {
-                    "family": part["family"].iloc[0],
-                    "measure": measure,
-                    "stability": _number(report[measure]),
-                    "standard_error": _number(report[f"{measure}_se"]),
-                    "unit": unit,
-                    "n_units": report[f"n_{unit}"],
-                    "personas": report["n_personas"],
-                    "contexts": report["n_contexts"],
-                    "seeds": report["n_seeds"],
-                    "undefined": undefined[measure],
-                    "correlations": undefined[f"{measure}_of"],
-                    "constant": undefined["reasons"][measure]["constant_vector"],
-                    "too_few": undefined["reasons"][measure]["fewer_than_3_observations"],
-                    "missing_answers": report["missing_answers"],
-                    "wording": part["wording"].iloc[0],
-                }
-                | dict(use.loc[names])
-            )
+    for instrument, of_instrument in _instruments(answers):
+        use = letter_use(of_instrument).set_index(EXPERIMENT)
+        for names, part in experiments(of_instrument):
+            scored = score_answers(part)
+            for measure in scored.measures:
+                rows.append(
+                    dict(zip(EXPERIMENT, names))
+                    | {"instrument": instrument, "family": part["family"].iloc[0], "measure": measure}
+                    | _stability(scored, measure)
+                    | (_beyond_the_paper(scored, measure) if intervals else {})
+                    | {"missing_answers": scored.missing, "wording": part["wording"].iloc[0]}
+                    | dict(use.loc[names])
+                )
     return pd.DataFrame(rows)
 
 
+def rows_of(
+    table: pd.DataFrame,
+    population: str | None = None,
+    measure: str | None = None,
+    instrument: str | None = None,
+) -> pd.DataFrame:
+    """Rows of a table with this population, measure and instrument; None takes all.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"population": ["none", "p"], "measure": ["ipsative", "rank_order"], "stability": [0.5, 0.2]})
+    >>> rows_of(table, measure="rank_order")["stability"].item()
+    0.2
+    """
+    wanted = {"population": population, "measure": measure, "instrument": instrument}
+    for column, value in wanted.items():
+        if value is not None and len(table):
+            table = table[table[column] == value]
+    return table
+
+
 def per_seed_table(answers: pd.DataFrame) -> pd.DataFrame:
-    """Rank-order stability of each seed: the points that a bar is the mean of. One row an experiment and seed."""
+    """Rank-order stability of each seed: the points that a bar is the mean of.
+
+    One row an experiment, instrument and seed.
+    """
     return pd.DataFrame(
-        dict(zip(EXPERIMENT, names)) | {"seed": int(seed), "stability": _number(stability)}
-        for names, part in _experiments(answers)
-        for seed, stability in _report(part).get("per_seed", {}).items()
+        dict(zip(EXPERIMENT, names)) | {"instrument": name, "seed": seed, "stability": of_seed.overall}
+        for name, of_instrument in _instruments(answers)
+        for names, scored in _comparing_personas(of_instrument)
+        for seed, of_seed in zip(scored.seeds, scored.rank_order(), strict=True)
     )
 
 
 def per_value_table(answers: pd.DataFrame) -> pd.DataFrame:
     """Rank-order stability of each value, mean over seeds. One row an experiment and value."""
-    return pd.DataFrame(
-        dict(zip(EXPERIMENT, names)) | {"value": value, "stability": _number(stability)}
-        for names, part in _experiments(answers)
-        for value, stability in _report(part).get("per_value", {}).items()
-    )
+    rows = []
+    for names, scored in _comparing_personas(answers):
+        per_value = mean_of_defined([of_seed.per_value for of_seed in scored.rank_order()], axis=0)
+        rows += [
+            dict(zip(EXPERIMENT, names)) | {"value": value, "stability": stability}
+            for value, stability in zip(scored.values, per_value, strict=True)
+        ]
+    return pd.DataFrame(rows)
 
 
 def context_pair_table(answers: pd.DataFrame) -> pd.DataFrame:
     """Stability between each two contexts (rank-order, ipsative without persona). One row an experiment and pair."""
     rows = []
-    for names, part in _experiments(answers):
-        report = _report(part)
-        measure = "rank_order" if "rank_order" in report else "ipsative"
-        pairs = report["pairwise" if measure == "rank_order" else "pairwise_ipsative"]
+    for names, part in experiments(answers):
+        scored = score_answers(part)
+        measure = scored.measures[0]
+        pairwise = pairwise_stability(scored, measure)
         rows += [
             dict(zip(EXPERIMENT, names))
-            | {"measure": measure, "context": one, "other_context": other, "stability": _number(stability)}
-            for one, others in pairs.items()
-            for other, stability in others.items()
+            | {"measure": measure, "context": one, "other_context": other, "stability": pairwise[i, j]}
+            for i, one in enumerate(scored.contexts)
+            for j, other in enumerate(scored.contexts)
+            if i != j
         ]
     return pd.DataFrame(rows)
 
 
-def letter_use(answers: pd.DataFrame) -> pd.DataFrame:
-    """How an experiment's answers were given: letter mass, near-ties, and how much one letter was preferred.
+def pairwise_stability(scored: ScoredAnswers, measure: str) -> np.ndarray:
+    """Stability between each two contexts, shape (contexts, contexts): mean over seeds, NaN on the diagonal."""
+    if measure == "ipsative":
+        return scored.ipsative().pairwise
+    return mean_of_defined(np.stack([of_seed.pairwise for of_seed in scored.rank_order()]), axis=0)
+
+
+def comparison_table(answers: pd.DataFrame, population: str, measure: str, alpha: float = 0.05) -> pd.DataFrame:
+    """Each two respondents of a population compared by Student's t-test, adjusted by Benjamini and Hochberg.
+
+    The units are seeds (rank-order) or option-order permutations (ipsative without persona).
+
+    Parameters
+    ----------
+    answers : DataFrame
+        Of one instrument.
+    population : str
+    measure : {"rank_order", "ipsative"}
+    alpha : float
 
     Returns
     -------
     DataFrame
-        One row an experiment: ``letter_mass`` (mean probability on the letters), ``near_ties`` (share of answers
-        whose two likeliest letters lie within 0.1 nats), ``top_letter`` with ``top_letter_share``, and
-        ``stray_token``, the most frequent likeliest token that is no letter.
+        As `valuestab_utils.comparison.compare_pairs` gives it, respondents by their labels in figures; empty with
+        fewer than two of them.
+
+    References
+    ----------
+    Paper 001, appendix E.
     """
-    rows = []
-    for names, part in _experiments(answers):
-        shares = part["letter"].value_counts(normalize=True)
-        rows.append(
-            dict(zip(EXPERIMENT, names))
-            | {
-                "letter_mass": part["letter_mass"].mean(),
-                "near_ties": part["near_tie"].mean(),
-                "top_letter": shares.index[0],
-                "top_letter_share": shares.iloc[0],
-                "stray_token": part["stray_token"].mode().iloc[0],
-            }
-        )
-    return pd.DataFrame(rows)
+    check_known("measure", measure, MEASURES)
+    if answers.empty:
+        return pd.DataFrame()
+    units = {}
+    for names, part in experiments(answers[answers["population"] == population]):
+        scored = score_answers(part)
+        if measure in scored.measures:
+            rank_order = measure == "rank_order"
+            of_units = [seed.overall for seed in scored.rank_order()] if rank_order else scored.ipsative().per_persona
+            units[respondent_label(*names[:2])] = list(of_units)
+    return compare_pairs(units, alpha) if len(units) > 1 else pd.DataFrame()
 
 
-def letter_shares(answers: pd.DataFrame) -> pd.DataFrame:
-    """Share of answers at each letter (all equal if position had no influence). One row an experiment and letter."""
-    letters = [letter for letter in LETTERS if f"logprob_{letter}" in answers]
-    return pd.DataFrame(
-        dict(zip(EXPERIMENT, names)) | {"letter": letter, "share": (part["letter"] == letter).mean()}
-        for names, part in _experiments(answers)
-        for letter in letters
-    )
-
-
-def letter_probabilities(answers: pd.DataFrame, items: list[int]) -> pd.DataFrame:
-    """Probability of each letter for some items of the first session of each experiment, with the option it stood for.
-
-    Returns
-    -------
-    DataFrame
-        One row an experiment, item and letter: ``probability``, ``code`` (answer 1-6 that the letter stood for).
-    """
-    letters = [letter for letter in LETTERS if f"logprob_{letter}" in answers]
-    rows = []
-    for names, part in _experiments(answers):
-        first = part.iloc[0]
-        session = part[
-            (part[["persona", "topic", "seed"]] == first[["persona", "topic", "seed"]]).all(axis=1)
-        ]
-        for _, answer in session[session["item"].isin(items)].iterrows():
-            rows += [
-                dict(zip(EXPERIMENT, names))
-                | {"persona": answer["persona"], "topic": answer["topic"], "item": answer["item"]}
-                | {"letter": letter, "probability": np.exp(answer[f"logprob_{letter}"]), "code": code}
-                for letter, code in zip(letters, answer["option_order"])
-            ]
-    return pd.DataFrame(rows)
-
-
-def expected_table(study: "Study") -> pd.DataFrame:
+def expected_table(study: "Study", part: str = "pvq") -> pd.DataFrame:
     """Stability that the synthetic control's own settings imply for the study's design (mean, standard deviation)."""
     rows = []
-    for experiment in study.experiments:
-        respondent = study.respondent(experiment)
-        if not hasattr(respondent, "expected_stability"):
+    for m in study.measurements:
+        respondent = study.respondent(m.experiment)
+        if m.part != part or not hasattr(respondent, "expected_stability"):
             continue
-        implied = respondent.expected_stability(
-            experiment.personas, len(experiment.topics), len(experiment.seeds)
-        )
+        e = m.experiment
+        implied = respondent.expected_stability(e.personas, len(e.topics), len(e.seeds), asked=m.instrument)
         rows += [
-            {"model": experiment.model, "format": experiment.format, "population": experiment.population}
+            {"model": e.model, "format": e.format, "population": e.population, "instrument": m.instrument.name}
             | {"measure": measure, "expected": mean, "expected_sd": deviation}
             for measure, (mean, deviation) in implied.items()
         ]
-    return pd.DataFrame(rows, columns=[*EXPERIMENT, "measure", "expected", "expected_sd"])
+    columns = [*EXPERIMENT, "instrument", "measure", "expected", "expected_sd"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def human_stability() -> pd.DataFrame:
@@ -189,103 +195,75 @@ def human_stability() -> pd.DataFrame:
     return pd.read_csv(DATA / "reference" / "human_stability.csv")
 
 
-def message_lengths(conversations: pd.DataFrame) -> pd.DataFrame:
-    """Length of the written messages by model, format, population and role.
+def published_values(
+    population: str, measure: str, instrument: str = "PVQ-40", part: str = "pvq"
+) -> pd.DataFrame:
+    """Values that paper 001 prints for its models: columns model, family, r, n_messages, source.
 
-    Returns
-    -------
-    DataFrame
-        One row an experiment and role: ``messages``, ``tokens`` (mean), ``at_limit`` and ``empty`` (shares of the
-        messages that were stopped at the length limit, or have no text).
+    Where its two versions print different values, those of the journal version.
+
+    Examples
+    --------
+    >>> list(published_values("real_world_personas", "rank_order")["r"])
+    [0.46, 0.5]
     """
-    written = conversations[conversations["message"] > 0]
-    described = written.assign(at_limit=written["finish"] == "length", empty=written["content"] == "")
-    return (
-        described.groupby([*EXPERIMENT, "role"], sort=False)
-        .agg(
-            messages=("content", "size"),
-            tokens=("n_tokens", "mean"),
-            at_limit=("at_limit", "mean"),
-            empty=("empty", "mean"),
-        )
-        .reset_index()
-    )
+    table = pd.read_csv(DATA / "reference" / "kovac2024_in_text.csv")
+    wanted = {"part": part, "instrument": instrument, "measure": measure, "population": population}
+    for column, value in wanted.items():
+        table = table[table[column] == value]
+    return table.drop(columns=list(wanted)).drop_duplicates(["model", "n_messages"])
 
 
-def position_sentences(use: pd.DataFrame, n_letters: int = 6) -> list[str]:
-    """One sentence an experiment on how much its answers follow the letters' positions, from `letter_use`."""
-    return [
-        f"{row.model} ({row.format}, {row.population.replace('_', ' ')}) chose the letter {row.top_letter} for "
-        f"{row.top_letter_share:.0%} of its answers ({1 / n_letters:.0%} if position had no influence); {row.near_ties:.0%} "
-        f"of its answers were near-ties, and {row.letter_mass:.1%} of the probability was on the letters."
-        for row in use.itertuples()
-    ]
+def experiments(answers: pd.DataFrame) -> Iterator[tuple[tuple, pd.DataFrame]]:
+    """Model, format and population of each experiment, with its answers, in their order."""
+    return iter(answers.groupby(EXPERIMENT, sort=False) if len(answers) else ())
 
 
-def findings(table: pd.DataFrame, tested: str) -> list[str]:
-    """What a run found, in two sentences made from `stability_table` alone: the model's stability, the controls'."""
-    main = table[(table["measure"] == "rank_order") | (table["population"] == "none")]
-    is_control = main["model"].str.startswith("control-")
-    sentences = []
-    for who, rows in ((tested, main[main["model"] == tested]), ("Controls", main[is_control])):
-        parts = []
-        for (model, format, measure), group in rows.groupby(["model", "format", "measure"], sort=False):
-            name = f"{model.removeprefix('control-')}, " if who == "Controls" else f"{format}, "
-            values = ", ".join(
-                f"{_with_error(row)} {row.population.replace('_', ' ')}" for row in group.itertuples()
-            )
-            parts.append(f"{name}{measure.replace('_', '-')} {values.replace(' none', ' no persona')}")
-        if parts:
-            sentences.append(f"{who}: {'; '.join(parts)}.")
-    return sentences
+def _instruments(answers: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    return iter(answers.groupby("instrument", sort=False) if len(answers) else ())
 
 
-def _with_error(row) -> str:
-    if not np.isfinite(row.stability):
-        return "undefined for"
-    error = f" ± {row.standard_error:.2f}" if np.isfinite(row.standard_error) else ""
-    return f"{row.stability:.2f}{error}"
+def _comparing_personas(answers: pd.DataFrame) -> Iterator[tuple[tuple, ScoredAnswers]]:
+    for names, part in experiments(answers):
+        scored = score_answers(part)
+        if "rank_order" in scored.measures:
+            yield names, scored
 
 
-def _experiments(answers: pd.DataFrame) -> Iterator[tuple[tuple, pd.DataFrame]]:
-    return iter(answers.groupby(EXPERIMENT, sort=False))
-
-
-def _report(part: pd.DataFrame) -> dict:
-    """Report of one experiment; without personas, its ipsative part alone."""
-    frame = part.rename(columns={"topic": "context"})[["context", "persona", "item", "answer", "seed"]]
-    if (part["persona_description"] != "").all():
-        return stability_report(frame)
-    key = read_key()
-    array = answers_array(
-        frame, [item for items in key.values() for item in items], scale=(1, 6), only_scored=True
-    )
-    ipsative = ipsative_over_seeds(
-        [ipsative_stability(value_scores(coded, key, array.items)) for coded in array.coded]
-    )
-    pairs = zip(array.contexts, ipsative.pairwise)
+def _stability(scored: ScoredAnswers, measure: str) -> dict:
+    unit = MEASURES[measure]
+    if measure == "rank_order":
+        per_seed = scored.rank_order()
+        estimate = over_seeds(per_seed)
+        stability, error = estimate.mean, estimate.standard_error
+        counts = [of_seed.undefined for of_seed in per_seed]
+    else:
+        ipsative = scored.ipsative()
+        stability, error, counts = ipsative.overall, ipsative.standard_error, [ipsative.undefined]
     return {
-        "ipsative": ipsative.overall,
-        "ipsative_se": ipsative.standard_error,
-        "pairwise_ipsative": {
-            one: {other: r for other, r in zip(array.contexts, row) if other != one} for one, row in pairs
-        },
-        "n_personas": len(array.personas),
-        "n_contexts": len(array.contexts),
-        "n_seeds": len(array.seeds),
-        "missing_answers": int(np.isnan(array.coded).sum()),
-        "undefined": {
-            "ipsative": ipsative.undefined.n,
-            "ipsative_of": ipsative.undefined.of,
-            "reasons": {
-                "ipsative": {
-                    "constant_vector": ipsative.undefined.constant,
-                    "fewer_than_3_observations": ipsative.undefined.too_few,
-                }
-            },
-        },
+        "stability": stability,
+        "standard_error": error,
+        "unit": unit,
+        "n_units": len(getattr(scored, unit)),
+        "personas": len(scored.personas),
+        "contexts": len(scored.contexts),
+        "seeds": len(scored.seeds),
+        "undefined": sum(count.n for count in counts),
+        "correlations": sum(count.of for count in counts),
+        "constant": sum(count.constant for count in counts),
+        "too_few": sum(count.too_few for count in counts),
     }
 
 
-def _number(value: float | None) -> float:
-    return np.nan if value is None else float(value)
+def _beyond_the_paper(scored: ScoredAnswers, measure: str) -> dict:
+    interval = bootstrap_interval(scored.scores, measure)
+    chance = chance_stability(scored.scores, measure)
+    return {
+        "ci_low": interval.low,
+        "ci_high": interval.high,
+        "ci_undefined": interval.n_undefined,
+        "chance": chance.mean,
+        "chance_low": chance.low,
+        "chance_high": chance.high,
+        "chance_p": chance.p_value,
+    }

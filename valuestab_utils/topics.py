@@ -1,7 +1,7 @@
 """Topics of conversation: data, and the condition without a conversation."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,12 +52,17 @@ def load_topics(names: Sequence[str] | None = None, path: str | Path | None = No
 
     References
     ----------
-    Kovač et al. 2024, appendix B.3 and Figure 11 (whose wording of the topic grammar is taken).
+    Kovač et al. 2024, appendix B.3 and Figure 11 (whose wording of the topic grammar is taken): the first five of
+    data/topics.csv. The other nine have the names of the additional contexts of Figure 10; their messages are
+    our own, of the same kinds.
 
     Examples
     --------
-    >>> [topic.topic for topic in load_topics()]
+    >>> names = [topic.topic for topic in load_topics()]
+    >>> names[:5]
     ['poem', 'joke', 'history', 'chess', 'grammar']
+    >>> names[5:]
+    ['year', 'santa', 'bicycle', 'chord', 'cooking', 'weather', 'code', 'britney', 'bjj']
     >>> load_topics(["chess", "no_conversation"])
     (Topic(topic='chess', first_message='1. e4'), Topic(topic='no_conversation', first_message=None))
     """
@@ -76,6 +81,32 @@ def load_topics(names: Sequence[str] | None = None, path: str | Path | None = No
     if len(set(wanted)) != len(wanted):
         raise ValuestabError(f"A topic is named twice in {wanted}.")
     return chosen
+
+
+def by_length(topics: Iterable[Topic]) -> tuple[Topic, ...]:
+    """Topics from the shortest first message to the longest, as Figure 10 orders contexts.
+
+    Parameters
+    ----------
+    topics : iterable of Topic
+        In any order.
+
+    Returns
+    -------
+    tuple of Topic
+        By the number of characters of the first message. "no_conversation" counts as 0 and stands first;
+        topics of the same length keep the order given.
+
+    References
+    ----------
+    Kovač et al. 2024, Figure 10.
+
+    Examples
+    --------
+    >>> [topic.topic for topic in by_length(load_topics(["bjj", "poem", "no_conversation", "chess"]))]
+    ['no_conversation', 'chess', 'poem', 'bjj']
+    """
+    return tuple(sorted(topics, key=lambda topic: len(topic.first_message or "")))
 
 
 def _topic(path: Path, row: int, name: str, first_message: str) -> Topic:

@@ -1,0 +1,154 @@
+"""What a profile asks for, laid out: which experiment is asked which instrument, in which orders of the options."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.instruments import Instrument
+from valuestab_utils.populations import POPULATIONS, Persona, load_population, population_names
+from valuestab_utils.questionnaire import ORDERS
+from valuestab_utils.sessions import Experiment
+from valuestab_utils.tasks import NAMES_OF_RACE, load_task
+from valuestab_utils.topics import load_topics
+
+NO_PERSONA = "none"  # the population of answer-order permutations
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One instrument asked in one experiment.
+
+    Attributes
+    ----------
+    part : str
+        One of `valuestab_utils.profiles.PARTS`.
+    experiment : Experiment
+    instrument : Instrument
+    orders : str
+        One of `valuestab_utils.questionnaire.ORDERS`.
+    """
+
+    part: str
+    experiment: Experiment
+    instrument: Instrument
+    orders: str = "single"
+
+    @property
+    def place(self) -> tuple:
+        """What tells it apart from others of the study: two with the same place differ in size alone."""
+        e = self.experiment
+        asked = (self.instrument.name, self.instrument.wording, self.orders, e.n_messages)
+        return (self.part, e.model, e.format, e.population, *asked)
+
+
+@dataclass(frozen=True)
+class Design:
+    """A measurement of no respondent yet, with the format and dtype to run it in (dtype None: the run's own)."""
+
+    part: str
+    experiment: Experiment
+    instrument: Instrument
+    orders: str
+    format: str
+    dtype: str | None
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is changed of a profile's sizes; None leaves them. See `valuestab_utils.study.plan_study`."""
+
+    topics: Sequence[str] | None = None
+    seeds: Sequence[int] | None = None
+    n_personas: int | None = None
+    n_permutations: int | None = None
+    n_messages: int | None = None
+    n_names: int | None = None
+    lengths: Sequence[int] | None = None
+
+
+def designs(profile: Mapping, entry: Mapping, changes: Changes, questionnaire: Instrument) -> Iterator[Design]:
+    """What one experiment of a profile asks for: one design a number of messages and kind of orders.
+
+    Raises
+    ------
+    ValuestabError
+        Unknown population, topic, task or orders; sizes that are not what they must be.
+    """
+    part = entry.get("part", "pvq")
+    without = population_name(entry["population"]) == NO_PERSONA
+    n = changes.n_permutations if without else changes.n_personas
+    personas = load_population(entry["population"], entry.get("n_personas") if n is None else n)
+    _check_genders(population_name(entry["population"]), personas)
+    own_seeds = entry.get("seeds", profile["seeds"])
+    seeds = listed("seeds", own_seeds if without or changes.seeds is None else changes.seeds, [1, 2])
+    own_topics = entry.get("topics", profile["topics"])
+    fixed = changes.topics is None or part in ("contexts", "neutral")
+    topics = load_topics(listed("topics", own_topics if fixed else changes.topics, ["joke"]))
+    instrument = questionnaire
+    if "task" in entry:
+        n_names = entry.get("n_names", NAMES_OF_RACE) if changes.n_names is None else changes.n_names
+        instrument = load_task(entry["task"], n_names)
+    all_orders = entry.get("orders", "single")
+    all_orders = [all_orders] if isinstance(all_orders, str) else listed("orders", all_orders, ["balanced"])
+    for n_messages, orders in itertools.product(_numbers_of_messages(profile, entry, changes), all_orders):
+        check_known("kind of option orders", orders, ORDERS)
+        name = population_name(entry["population"])
+        experiment = Experiment("", "", name, personas, topics, tuple(seeds), n_messages)
+        yield Design(part, experiment, instrument, orders, entry["format"], entry.get("dtype"))
+
+
+def listed(name: str, values: object, example: list, may_be_empty: bool = False) -> Sequence:
+    """``values`` if they are a list of the example's type: ``topics=joke`` would be taken apart by letters.
+
+    Raises
+    ------
+    ValuestabError
+        If they are not.
+
+    Examples
+    --------
+    >>> listed("topics", ["joke", "chess"], ["joke"])
+    ['joke', 'chess']
+    """
+    fits = isinstance(values, (list, tuple)) and all(type(value) is type(example[0]) for value in values)
+    if not fits or not (values or may_be_empty):
+        raise ValuestabError(f"{name} is {values!r}, but must be a list such as {example}.")
+    return values
+
+
+def population_name(given: str) -> str:
+    """Name that a population has in results; it is given by name, or as a file.
+
+    Raises
+    ------
+    ValuestabError
+        If it is unknown, or a file with the name of one in data/populations.
+    """
+    path = Path(given)
+    if path.suffix != ".csv":
+        return check_known("population", given, population_names())
+    if path.stem in population_names() and path.resolve() != (POPULATIONS / path.name).resolve():
+        raise ValuestabError(
+            f"The population file {path} has the name of one in data/populations, and results go by that "
+            "name: give it another."
+        )
+    return path.stem
+
+
+def _numbers_of_messages(profile: Mapping, entry: Mapping, changes: Changes) -> Sequence[int]:
+    if entry.get("part") == "lengths":
+        lengths = entry.get("n_messages", [profile["n_messages"]]) if changes.lengths is None else changes.lengths
+        return sorted(set(listed("lengths", lengths, [1, 3])))
+    own = entry.get("n_messages", profile["n_messages"])
+    return [own if changes.n_messages is None else changes.n_messages]
+
+
+def _check_genders(population: str, personas: Sequence[Persona]) -> None:
+    without = [persona.persona for persona in personas if persona.gender is None]
+    if without:
+        raise ValuestabError(
+            f"{len(without)} personas of {population} have no gender, such as {without[0]!r}, but the items "
+            "have a male and a female form: fill in M or F in the column gender."
+        )
