@@ -92,13 +92,12 @@ def test_too_few_contexts_are_refused():
 
 
 def test_by_hand():
-    # Pairs ab ac ad bc bd cd have the mean lengths 50 100 200 150 250 300, ranks 1 2 4 3 5 6. Their
-    # stabilities have the ranks 6 5 4 3 1 2: squared differences 25 9 0 0 16 16, so rho = 1 - 6 x 66 / (6 x
-    # 35).
+    # Pairs ab ac ad bc bd cd have the mean lengths 50 100 200 150 250 300, ranks 1 2 4 3 5 6.
+    # Their stabilities have the ranks 6 5 4 3 1 2: squared differences 25 9 0 0 16 16.
     found = length_effect(square([0.9, 0.8, 0.6, 0.5, 0.1, 0.4], 4), [0, 100, 200, 400])
     assert found.rho == pytest.approx(1 - 6 * 66 / 210)
-    # Mean 175; deviations -125 -75 25 -25 75 125, squares 43750; products -112.5 -60 15 -12.5 7.5 50 sum to
-    # -112.5.
+    # Mean 175; deviations -125 -75 25 -25 75 125, squares 43750;
+    # products with the stabilities -112.5 -60 15 -12.5 7.5 50 sum to -112.5.
     assert found.slope == pytest.approx(100 * -112.5 / 43750)
     assert (found.n_pairs, found.n_undefined) == (6, 0)
 
@@ -127,6 +126,19 @@ def test_contexts_are_permuted_and_not_pairs():
     low = [-1.0 if 5 in pair else 0.0 for pair in itertools.combinations(range(6), 2)]
     found = length_effect(square(low, 6), [0, 0, 0, 0, 0, 900])
     assert found.rho == pytest.approx(-1) and found.p_value == pytest.approx(1 / 6)
+
+
+def test_orders_without_a_correlation_count_against_the_observed_one():
+    # The pairs of the last context are missing. One context is long: the first in 6 of 24 orders (rho as
+    # observed), the second (0), the third (the other sign), the last: then the pairs left are equally long.
+    found = length_effect(square([0.9, 0.8, NAN, 0.1, NAN, NAN], 4), [5, 0, 0, 0])
+    assert found.rho == pytest.approx(math.sqrt(3) / 2) and found.p_value == pytest.approx(18 / 24)
+
+
+def test_seed_decides_on_the_orders():
+    pairwise = square(np.random.default_rng(5).normal(size=36), 9)
+    p = [length_effect(pairwise, range(9), seed=seed).p_value for seed in (1, 1, 2, 3, 4, 5)]
+    assert p[0] == p[1] and len(set(p)) > 3
 
 
 def test_no_p_value_of_three_contexts_is_below_a_third():

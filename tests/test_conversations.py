@@ -30,7 +30,7 @@ from valuestab_utils.conversations import (
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.prompts import interlocutor_prompt, turn_labels
 from valuestab_utils.prompts import tested_prompt as prompt_of_tested
-from valuestab_utils.respondents import Text
+from valuestab_utils.respondents import Prompt, Text
 from valuestab_utils.sampling import Sampling
 from valuestab_utils.topics import Topic
 
@@ -351,3 +351,25 @@ def test_a_common_batch_is_no_larger_than_allowed(tmp_path):
     one, two = experiment(n_messages=1), experiment(format="tuned_no_sys", n_messages=1)
     simulate_together([one, two], Counting(), tmp_path, batch_sessions=3)
     assert sizes == [3, 3, 2]
+
+
+def test_the_bar_counts_a_message_when_it_is_written_and_each_once(tmp_path, monkeypatch):
+    bars, seen = [], []
+    monkeypatch.setattr(module, "progress", lambda **settings: bars.append(Bar(n=0, **settings)) or bars[-1])
+
+    class Telling(FakeRespondent):
+        def speak(self, prompts, max_new_tokens):
+            for prompt in prompts[:3]:  # not all of them need to tell
+                prompt.done()
+            seen.append(bars[-1].n)
+            return super().speak(prompts, max_new_tokens)
+
+    simulate_conversations(experiment(n_messages=1), Telling(), tmp_path)
+    assert seen == [3] and (bars[0].total, bars[0].n) == (4, 4)
+
+
+def test_a_model_tells_of_each_message_once():
+    told, s = [], session()
+    prompts = [Prompt(s, text, s.noise(1), done=lambda text=text: told.append(text)) for text in ("a", "b", "c")]
+    language_model().speak(prompts, 4)
+    assert sorted(told) == ["a", "b", "c"]

@@ -1,6 +1,5 @@
 """Tables of letters and messages, on answers made by hand."""
 
-import numpy as np
 import pandas as pd
 import pytest
 from fakes import tidy_answers

@@ -198,6 +198,12 @@ def test_p_value_of_separation_is_near_that_of_all_orders():
     assert found.p_value == pytest.approx(np.mean(drawn >= found.share - 1e-9), abs=0.01)
 
 
+def test_p_value_of_separation_is_never_0():
+    classes = dict(zip(NAMES, ["positive"] * 6 + ["negative"] * 6))
+    apart = class_separation(on_a_line(*range(6), *range(100, 106)), classes, n_permutations=3)
+    assert apart.p_value == 1 / 4
+
+
 def test_separation_by_chance_is_as_large_as_it_says():
     x = np.random.default_rng(1).normal(size=(400, 12))
     classes = {name: CLASSES[i % 3] for i, name in enumerate(NAMES)}
@@ -211,6 +217,8 @@ def test_separation_ignores_sign_and_unit_and_those_without_a_class():
     found = class_separation(on_a_line(*x), classes, seed=3)
     assert class_separation(on_a_line(*(5 - 3 * x)), classes, seed=3).share == pytest.approx(found.share)
     assert class_separation(on_a_line(*x, 1000, -7), classes, seed=3) == found
+    moved = {name: CLASSES[i % 3] for i, name in enumerate(NAMES[2:11])}
+    assert class_separation(on_a_line(1000, -7, *x), moved, seed=3) == found
     assert class_separation(on_a_line(*x), classes, seed=3) == found
 
 

@@ -4,7 +4,6 @@ import re
 
 import matplotlib
 import matplotlib.pyplot
-import numpy as np
 import pandas as pd
 import pytest
 

@@ -104,7 +104,7 @@ def test_the_model_is_left_as_it_was_even_after_an_error(monkeypatch):
 def test_batches_hold_every_prompt_once_within_the_budget():
     lengths = [5, 9, 2, 30, 7, 7, 12]
     order = sorted(range(7), key=lengths.__getitem__)
-    batches = scoring._batches(order, lengths, 24)
+    batches = scoring._batches(lengths, 24)
     assert [i for batch in batches for i in batch] == order
     assert len(batches) > 1 and all(sum(lengths[i] for i in batch) <= 24 + max(lengths) for batch in batches)
 
@@ -138,3 +138,13 @@ def test_embedded_model_scores_a_session_as_prompt_by_prompt():
         assert torch.equal(alone.logprobs.argmax(1), shared.logprobs.argmax(1))
         assert shared.logprobs.exp().sum(1).min() > 0.5  # it answers with letters
         assert shared.n_shared > 400
+        balanced = [
+            encode(tested.tokenizer, p.text)
+            for p in item_prompts(session, tested, instrument, talk, "balanced")[:18]
+        ]
+        alone, shared = (f(tested.model, balanced, tokens) for f in (score_one_by_one, score_on_shared_prefix))
+        assert (alone.logprobs - shared.logprobs).abs().max() < 1e-3
+        assert torch.equal(alone.logprobs.argmax(1), shared.logprobs.argmax(1))
+        assert shared.tokens_computed < shared.n_shared + 0.8 * sum(
+            len(prompt) - shared.n_shared for prompt in balanced
+        )

@@ -10,6 +10,7 @@ from valuestab_utils import findings, tables
 from valuestab_utils.stability import stability_report
 from valuestab_utils.tasks import load_task
 
+
 def test_identical_contexts_have_stability_one():
     table = tables.stability_table(tidy_answers())
     assert list(table["measure"]) == ["rank_order", "ipsative"]

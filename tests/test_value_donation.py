@@ -93,6 +93,15 @@ def test_races_that_get_the_same_from_all_are_not_zero():
     assert counts(found.undefined) == (24, 24, 24, 0, [8, 8, 8])
 
 
+def test_means_go_over_contexts_first_and_races_then():
+    # Race 0 has 1 in both contexts, race 1 has -1 in one and nothing in the other: 0, not 1/3.
+    up = np.array([1.0, 2.0, 3.0])
+    coins = np.array([[up, -up], [up, [4.0] * 3]]).transpose(0, 2, 1)
+    found = value_donation_correlations(np.stack([up, up])[:, :, None], coins)
+    assert found.per_race.tolist() == [[1.0, -1.0]]
+    assert found.per_value[0] == 0.0 and found.undefined.n == 1
+
+
 def test_two_personas_are_too_few():
     found = value_donation_correlations(normal(2, 2, 1), normal(2, 2, 3))
     assert math.isnan(found.per_value[0])
@@ -150,7 +159,7 @@ def test_refuses_what_does_not_fit(scores, coins, message):
 
 
 @pytest.mark.parametrize(
-    "races", [[], [5], [-1], [0, 0], [0.0], ["elf"], [True, False, True, False, True], "elf"]
+    "races", [[], [5], [-1], [0, 0], [0.0], ["elf"], [True], [True, False, True, False, True], "elf"]
 )
 def test_refuses_races_that_are_no_places(races):
     with pytest.raises(ValuestabError, match="different places from 0 to 4, one or more, or None for all"):

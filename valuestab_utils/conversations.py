@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from valuestab_utils.sessions import Experiment, Session
 from valuestab_utils.store import Folder, check_unchanged, experiment_folder
 
 MAX_NEW_TOKENS = 100  # of one message (protocol, section 5)
-BATCH_SESSIONS = 64
+BATCH_SESSIONS = 48
 _COLUMNS = (
     *("model", "format", "population", "persona", "topic", "seed", "persona_name", "persona_description"),
     *("message", "role", "content", "n_tokens", "finish", "close_calls"),
@@ -204,11 +204,17 @@ def _simulate(tasks: Sequence[_Task], respondent: Respondent, bar) -> None:
         speaking = [task for task in tasks if len(rows[task]) == number <= task.n_messages]
         if not speaking:
             continue
+        told: list[int] = []  # a batch takes minutes on a slow machine: count each message when it is written
+
+        def tell() -> None:
+            told.append(bar.update(1))
+
         asked = [next_prompt(t.session, respondent, [row["content"] for row in rows[t]]) for t in speaking]
-        for task, text in zip(speaking, respondent.speak(asked, MAX_NEW_TOKENS), strict=True):
+        texts = respondent.speak([replace(prompt, done=tell) for prompt in asked], MAX_NEW_TOKENS)
+        for task, text in zip(speaking, texts, strict=True):
             rows[task].append(_row(task.session, number, text, respondent))
             task.folder.write(task.session, pd.DataFrame(rows[task]))
-            bar.update(1)
+        bar.update(len(speaking) - len(told))
 
 
 def _so_far(session: Session, respondent: Respondent, folder: Folder) -> list[dict]:

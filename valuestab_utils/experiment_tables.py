@@ -9,6 +9,7 @@ from valuestab_utils.context_length import LengthEffect, length_effect
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.estimates import mean_and_standard_error
 from valuestab_utils.neutral import (
+    n_incomplete_permutations,
     neutral_profile,
     neutral_similarity,
     rank_order_to_neutral,
@@ -42,7 +43,8 @@ def length_table(answers: pd.DataFrame, neutral: pd.DataFrame | None = None) -> 
         One row an experiment, ``n_messages`` and ``measure``: "rank_order" between contexts and "ipsative" always,
         "neutral_similarity" and "rank_order_neutral" of experiments with personas where ``neutral`` has what they
         need; ``stability``, ``standard_error``, ``n_units``, ``unit``, ``personas``, ``contexts``, ``seeds``,
-        ``undefined`` of ``correlations``.
+        ``undefined`` of ``correlations``; ``left_out``, the permutations with missing scores that are not in the
+        neutral profile.
 
     References
     ----------
@@ -56,8 +58,9 @@ def length_table(answers: pd.DataFrame, neutral: pd.DataFrame | None = None) -> 
         rows = [*_to_neutral(of_length, neutral)] if neutral is not None and not neutral.empty else []
         tables.append(pd.concat([table, pd.DataFrame(rows)]).assign(n_messages=n_messages))
     kept = [*EXPERIMENT, "family", "n_messages", "measure", "stability", "standard_error", "n_units", "unit"]
-    kept += ["personas", "contexts", "seeds", "undefined", "correlations", "wording"]
-    return pd.concat(tables, ignore_index=True)[kept]
+    kept += ["personas", "contexts", "seeds", "undefined", "correlations", "left_out", "wording"]
+    whole = pd.concat(tables, ignore_index=True).reindex(columns=kept)
+    return whole.fillna({"left_out": 0})
 
 
 def _to_neutral(answers: pd.DataFrame, neutral: pd.DataFrame):
@@ -71,7 +74,8 @@ def _to_neutral(answers: pd.DataFrame, neutral: pd.DataFrame):
         base |= {"wording": part["wording"].iloc[0]}
         without = same[same["persona_description"] == ""]
         if not without.empty:
-            profile = neutral_profile(score_answers(without).scores.reshape(-1, len(scored.values)))
+            permutations = score_answers(without).scores.reshape(-1, len(scored.values))
+            profile = neutral_profile(permutations)
             found = similarity_over_seeds([neutral_similarity(of_seed, profile) for of_seed in scored.scores])
             yield base | {
                 "measure": "neutral_similarity",
@@ -79,6 +83,7 @@ def _to_neutral(answers: pd.DataFrame, neutral: pd.DataFrame):
                 "standard_error": found.standard_error,
                 "n_units": found.n,
                 "unit": "personas",
+                "left_out": n_incomplete_permutations(permutations),
                 "undefined": found.undefined.n,
                 "correlations": found.undefined.of,
             }

@@ -142,8 +142,8 @@ def of_retest(table: pd.DataFrame) -> str:
     for row in table.itertuples():
         corrected = row.reason if np.isnan(row.corrected) else f"corrected {row.corrected:.2f}"
         told.append(
-            f"{respondent_label(row.model, row.format)} ({MEASURES[row.measure]}): {row.stability:.2f} between contexts, "
-            f"{row.reliability:.2f} between two draws of orders in one context, {corrected}"
+            f"{respondent_label(row.model, row.format)} ({MEASURES[row.measure]}): {row.stability:.2f} between "
+            f"contexts, {row.reliability:.2f} between two draws of orders in one context, {corrected}"
         )
     return _sentence(told)
 
@@ -157,8 +157,8 @@ def of_values(table: pd.DataFrame) -> str:
         rows = rows.sort_values("stability")
         least, most = rows.iloc[0], rows.iloc[-1]
         told.append(
-            f"{respondent_label(model, format)}, {population_label(population)}: from {least['value']} {least['stability']:.2f} to "
-            f"{most['value']} {most['stability']:.2f}"
+            f"{respondent_label(model, format)}, {population_label(population)}: from {least['value']} "
+            f"{least['stability']:.2f} to {most['value']} {most['stability']:.2f}"
         )
     return _sentence(told)
 
@@ -197,11 +197,11 @@ def of_letter_mass(use: pd.DataFrame) -> str:
 
 
 def of_letters(use: pd.DataFrame, n_letters: int = 6) -> list[str]:
-    """One sentence an experiment on how much its answers follow the letters' positions, from `letter_tables.letter_use`."""
+    """One sentence an experiment on how much its answers follow the letters' positions, from `letter_use`."""
     return [
-        f"{respondent_label(row.model, row.format)}, {population_label(row.population)}, chose the letter {row.top_letter} for "
-        f"{row.top_letter_share:.0%} of its answers ({1 / n_letters:.0%} if position had no influence); "
-        f"{row.near_ties:.0%} of its answers were near-ties, and {row.letter_mass:.1%} of the probability was on the "
+        f"{respondent_label(row.model, row.format)}, {population_label(row.population)}, chose the letter "
+        f"{row.top_letter} for {row.top_letter_share:.0%} of its answers ({1 / n_letters:.0%} if position had no "
+        f"influence); {row.near_ties:.0%} of its answers were near-ties, and {row.letter_mass:.1%} of the probability was on the "
         "letters."
         for row in use.itertuples()
     ]

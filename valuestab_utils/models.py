@@ -96,7 +96,8 @@ class LanguageModel(Respondent):
         noises = [prompt.noise for prompt in prompts]
         cuts = [prompt.cut for prompt in prompts] if prompts[0].cut else None
         model, tokenizer = self.model, self.tokenizer
-        sampled = sample_messages(model, tokenizer, ids, noises, self.sampling, max_new_tokens, cuts)
+        done = [prompt.done for prompt in prompts]
+        sampled = sample_messages(model, tokenizer, ids, noises, self.sampling, max_new_tokens, cuts, done)
         return [Text(s.text, s.n_tokens, s.finish, s.close_calls) for s in sampled]
 
     def answer(self, prompts: Sequence[Prompt], letters: str) -> Answers:

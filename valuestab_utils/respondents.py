@@ -24,12 +24,15 @@ class Prompt:
         Noise of the message to be sampled.
     cut : callable or None
         Cuts a base model's text at the first turn label.
+    done : callable or None
+        May be called once when the message is written, before the rest of its batch is: for progress bars.
     """
 
     session: Session
     text: str
     noise: np.random.Generator | None = None
     cut: Callable[[str], str] | None = None
+    done: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)

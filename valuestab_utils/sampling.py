@@ -72,6 +72,7 @@ def sample_messages(
     sampling: Sampling,
     max_new_tokens: int,
     cuts: Sequence[Callable[[str], str]] | None = None,
+    told: Sequence[Callable[[], object] | None] | None = None,
 ) -> list[Sampled]:
     """Sample one message for each prompt.
 
@@ -88,6 +89,8 @@ def sample_messages(
     cuts : sequence of callable, optional
         For each prompt, what cuts a text where the message ends (see `valuestab_utils.prompts.cut_at_label`);
         sampling stops where it cuts something off.
+    told : sequence of callable, optional
+        For each prompt, what is called when its message is written (or None).
 
     Returns
     -------
@@ -118,6 +121,8 @@ def sample_messages(
                     finish = "eos" if token in eos else "label" if cut != text else "length"
                     text = cut if cuts else _text(tokenizer, drawn[i], eos)
                     done[i] = Sampled(text.strip(), len(drawn[i]), finish, close[i])
+                    if told and told[i]:
+                        told[i]()
             keep = [row for row, i in enumerate(alive) if i not in done]
             alive = [alive[row] for row in keep]
             if alive:

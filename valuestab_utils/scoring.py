@@ -1,5 +1,6 @@
 """Letter log-probabilities of many prompts of one session, computed on what the prompts share."""
 
+import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,19 @@ from valuestab_utils.letters import LetterTokens, letter_logprobs, stray_token
 
 # Tokens in one forward pass: enough for full-speed matrix products, few enough for activations to stay in cache.
 BATCH_TOKENS = {"cpu": 800, "cuda": 16384}
+
+# Stems cost one more forward pass: each must be this long (tokens), and together they must save this share of the
+# tokens that follow the prefix.
+SHORTEST_STEM = 8
+LEAST_SAVED = 0.1
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Prompts, by their indices, that share the next ``n_stem`` tokens after the prefix."""
+
+    members: list[int]
+    n_stem: int
 
 
 @dataclass(frozen=True)
@@ -59,32 +73,82 @@ def score_on_shared_prefix(model, prompts: Sequence[Sequence[int]], tokens: Lett
     """Score prompts in batches on the attention cache of the tokens that all of them begin with.
 
     Parameters and result as in `score_one_by_one`. The shared beginning (conversation, and the instruction that every
-    item begins with) is found in the tokens themselves, so that no prompt is tokenized in pieces.
+    item begins with) is found in the tokens themselves, so that no prompt is tokenized in pieces. So are stems that
+    only some prompts share (an item that is asked in several orders of its options): where that saves enough, each
+    of them is computed once too.
     """
     # What is left of each prompt must hold the positions that are scored.
     n_shared = min(_common_length(prompts), min(map(len, prompts)) - tokens.positions)
     rests = [list(prompt[n_shared:]) for prompt in prompts]
-    by_length = sorted(range(len(prompts)), key=lambda i: len(rests[i]))
-    logits: dict[int, torch.Tensor] = {}
-    computed = n_shared
+    alone, groups = _grouped(rests, tokens.positions)
+    budget = BATCH_TOKENS[model.device.type]
     with torch.inference_mode():
         prefix = shared_prefix.compute_prefix(model, list(prompts[0][:n_shared]))
-        for batch in _batches(by_length, [len(rest) for rest in rests], BATCH_TOKENS[model.device.type]):
-            longest = len(rests[batch[-1]])
-            ids = torch.tensor(
-                [rests[i] + [0] * (longest - len(rests[i])) for i in batch], device=model.device
-            )
-            wanted = sorted({len(rests[i]) - back for i in batch for back in range(1, tokens.positions + 1)})
-            at = {position: k for k, position in enumerate(wanted)}
-            out = shared_prefix.continuation_logits(
-                model, prefix, ids, torch.tensor(wanted, device=model.device)
-            )
-            for row, i in enumerate(batch):
-                last = at[len(rests[i]) - 1]
-                logits[i] = out[row, last + 1 - tokens.positions : last + 1]  # (positions, V)
-            computed += ids.numel()
+        logits, computed = _end_logits(model, prefix, {i: rests[i] for i in alone}, tokens.positions)
+        for batch in _batches([group.n_stem for group in groups], budget):
+            some = [groups[k] for k in batch]
+            shared = [rests[group.members[0]][: group.n_stem] for group in some]
+            stems = shared_prefix.compute_stems(model, prefix, shared)
+            ends = {i: rests[i][group.n_stem :] for group in some for i in group.members}
+            stem_of = {i: k for k, group in enumerate(some) for i in group.members}
+            more, n_computed = _end_logits(model, prefix, ends, tokens.positions, stems, stem_of)
+            logits |= more
+            computed += n_computed + len(shared) * max(map(len, shared))
         stacked = torch.stack([logits[i] for i in range(len(prompts))])
-    return _scores(stacked, tokens, computed, n_shared)
+    return _scores(stacked, tokens, n_shared + computed, n_shared)
+
+
+def _end_logits(model, prefix, ends, n_scored, stems=None, stem_of=None) -> tuple[dict[int, torch.Tensor], int]:
+    """Logits at the last ``n_scored`` positions of each prompt, by its index, and the tokens computed for them.
+
+    ``ends`` has the tokens of each prompt that follow the prefix, or the stem that ``stem_of`` names.
+    """
+    prompts, logits, computed = list(ends), {}, 0
+    for batch in _batches([len(end) for end in ends.values()], BATCH_TOKENS[model.device.type]):
+        batch = [prompts[k] for k in batch]
+        ids = shared_prefix.padded([ends[i] for i in batch], model.device)
+        wanted = sorted({len(ends[i]) - back for i in batch for back in range(1, n_scored + 1)})
+        at = {position: k for k, position in enumerate(wanted)}
+        given = [model, prefix, ids, torch.tensor(wanted, device=model.device)]
+        if stems is not None:
+            given += [stems, torch.tensor([stem_of[i] for i in batch], device=model.device)]
+        out = shared_prefix.continuation_logits(*given)
+        for row, i in enumerate(batch):
+            last = at[len(ends[i]) - 1]
+            logits[i] = out[row, last + 1 - n_scored : last + 1]  # (positions, V)
+        computed += ids.numel()
+    return logits, computed
+
+
+def _grouped(rests: Sequence[list[int]], n_scored: int) -> tuple[list[int], list[_Group]]:
+    """The grouping of prompts by common stems that saves the most tokens: prompts left alone, and groups.
+
+    A stem leaves at least ``n_scored`` tokens to each prompt. Nobody is grouped if that saves too little.
+    """
+    order = sorted(range(len(rests)), key=rests.__getitem__)  # those that begin alike are neighbours
+    common = [_common_length([rests[i], rests[j]]) for i, j in itertools.pairwise(order)]
+    # For the first `end` prompts of that order: the most tokens saved, and the last group's beginning and stem.
+    best = [(0, 0, 0)]
+    for end in range(1, len(order) + 1):
+        best.append((best[end - 1][0], end - 1, 0))
+        n_stem = len(rests[order[end - 1]]) - n_scored
+        for begin in range(end - 2, -1, -1):
+            n_stem = min(n_stem, common[begin], len(rests[order[begin]]) - n_scored)
+            if n_stem < SHORTEST_STEM:
+                break
+            saved = best[begin][0] + (end - begin - 1) * n_stem
+            best[end] = max(best[end], (saved, begin, n_stem))
+    if best[-1][0] < LEAST_SAVED * sum(map(len, rests)):
+        return list(range(len(rests))), []
+    alone, groups, end = [], [], len(order)
+    while end:
+        _, begin, n_stem = best[end]
+        if n_stem:
+            groups.append(_Group(order[begin:end], n_stem))
+        else:
+            alone.append(order[begin])
+        end = begin
+    return alone, groups
 
 
 def _scores(logits: torch.Tensor, tokens: LetterTokens, computed: int, n_shared: int = 0) -> Scores:
@@ -98,12 +162,12 @@ def _common_length(prompts: Sequence[Sequence[int]]) -> int:
     return len(os.path.commonprefix([list(prompt) for prompt in prompts]))
 
 
-def _batches(order: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Cut an order of ascending length into even runs of at most about ``budget`` padded tokens."""
+def _batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Indices in the order of ascending length, cut into even runs of at most about ``budget`` padded tokens."""
     total = sum(lengths)
     n_batches = max(1, round(total / budget))
     cuts, batch, done = [], [], 0
-    for i in order:
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
         batch.append(i)
         done += lengths[i]
         if done >= total * (len(cuts) + 1) / n_batches - 1e-9:

@@ -2,7 +2,8 @@
 
 The keys and values of the prefix are computed and held once; every continuation attends to them and, causally, to
 itself. Nothing is copied for a batch, and continuations are padded at their ends, where causal attention never
-looks. Any model of transformers that takes its attention from the library's registry can be run this way.
+looks. Between the two may stand stems, which only some continuations share: these attend to their stem too. Any
+model of transformers that takes its attention from the library's registry can be run this way.
 """
 
 from dataclasses import dataclass
@@ -31,6 +32,32 @@ class Prefix:
     n_tokens: int
 
 
+@dataclass(frozen=True)
+class Stems:
+    """Keys and values of M stems: continuations of a prefix, each shared by several longer continuations.
+
+    Attributes
+    ----------
+    layers : tuple of (Tensor, Tensor)
+        For each layer, keys and values of shape (M, n_kv_heads, S, head_dim), padded at the end.
+    n_tokens : Tensor, shape (M,)
+        Tokens of each stem.
+    """
+
+    layers: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+    n_tokens: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What the tokens of a batch see: the prefix, and the stem that each row continues, if any."""
+
+    prefix: Prefix
+    stems: Stems | None = None
+    stem_of: torch.Tensor | None = None  # (B,)
+    mask: torch.Tensor | None = None  # (B, 1, T, S+T), see _mask
+
+
 def compute_prefix(model, ids: list[int]) -> Prefix:
     """Run a model over the prefix once and keep its attention cache.
 
@@ -45,8 +72,31 @@ def compute_prefix(model, ids: list[int]) -> Prefix:
     return Prefix(tuple((layer.keys, layer.values) for layer in cache.layers), len(ids))
 
 
-def continuation_logits(model, prefix: Prefix, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """Logits of a batch of continuations of one prefix.
+def compute_stems(model, prefix: Prefix, stems: list[list[int]]) -> Stems:
+    """Run a model over stems that continue a prefix and keep their attention cache.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+    prefix : Prefix
+    stems : list of list of int
+        Token ids of each stem, at least one token each.
+    """
+    ids = padded(stems, model.device)
+    cache = _run(model, _Before(prefix), ids, use_cache=True, logits_to_keep=1).past_key_values
+    n_tokens = torch.tensor([len(stem) for stem in stems], device=ids.device)
+    return Stems(tuple((layer.keys, layer.values) for layer in cache.layers), n_tokens)
+
+
+def continuation_logits(
+    model,
+    prefix: Prefix,
+    ids: torch.Tensor,
+    positions: torch.Tensor,
+    stems: Stems | None = None,
+    stem_of: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Logits of a batch of continuations of one prefix, or of stems that continue it.
 
     Parameters
     ----------
@@ -56,20 +106,47 @@ def continuation_logits(model, prefix: Prefix, ids: torch.Tensor, positions: tor
         Token ids, padded at the end with anything.
     positions : Tensor, shape (K,)
         Positions in 0..T-1 whose logits are wanted.
+    stems : Stems, optional
+        Stems of the same prefix.
+    stem_of : Tensor of int, shape (B,), optional
+        The stem that each continuation continues; given with `stems`.
 
     Returns
     -------
     Tensor, shape (B, K, V)
     """
+    before = _Before(prefix)
+    if stems is not None:
+        before = _Before(prefix, stems, stem_of, _mask(stems, stem_of, ids.shape[1]))
+    return _run(model, before, ids, use_cache=False, logits_to_keep=positions).logits
+
+
+def padded(rows: list[list[int]], device: torch.device) -> torch.Tensor:
+    """Token ids of rows of unequal length, padded at the end; shape (B, T)."""
+    longest = max(map(len, rows))
+    return torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
+
+
+def _run(model, before: _Before, ids: torch.Tensor, **options):
     usual = model.config._attn_implementation
     model.set_attn_implementation(NAME)
     try:
-        at = torch.arange(prefix.n_tokens, prefix.n_tokens + ids.shape[1], device=ids.device)[None]  # (1, T)
-        return model(
-            input_ids=ids, position_ids=at, use_cache=False, logits_to_keep=positions, shared_prefix=prefix
-        ).logits
+        n = before.prefix.n_tokens
+        at = torch.arange(n, n + ids.shape[1], device=ids.device)[None]  # (1, T)
+        if before.stems is not None:
+            at = at + before.stems.n_tokens[before.stem_of][:, None]  # (B, T)
+        return model(input_ids=ids, position_ids=at, shared_prefix=before, **options)
     finally:
         model.set_attn_implementation(usual)
+
+
+def _mask(stems: Stems, stem_of: torch.Tensor, T: int) -> torch.Tensor:
+    """What hides the padding of stems and the future of continuations: 0 or -inf, of shape (B, 1, T, S+T)."""
+    at = torch.arange(stems.layers[0][0].shape[2], device=stem_of.device)  # (S,)
+    padding = (at >= stems.n_tokens[stem_of][:, None])[:, None].expand(-1, T, -1)  # (B, T, S)
+    future = torch.ones(T, T, dtype=torch.bool, device=stem_of.device).triu(1).expand(len(stem_of), T, T)
+    hidden = torch.cat([padding, future], -1)[:, None]
+    return torch.zeros(hidden.shape, device=hidden.device).masked_fill_(hidden, -torch.inf)
 
 
 def obstacle(model, n_tokens: int) -> str | None:
@@ -98,30 +175,37 @@ def _attention(
         raise NotImplementedError(
             f"shared-prefix attention does not know {asked or 'calls without a prefix'}"
         )
-    keys, values = shared_prefix.layers[module.layer_idx]
+    before, layer = shared_prefix, module.layer_idx
+    if before.stems is not None:
+        stem_keys, stem_values = before.stems.layers[layer]
+        key = torch.cat([stem_keys[before.stem_of], key], 2)  # (B, KV, S+T, D)
+        value = torch.cat([stem_values[before.stem_of], value], 2)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     attend = _attend_flash if query.device.type == "cpu" and query.dtype == torch.float32 else _attend
-    return attend(query, key, value, keys, values, scaling).contiguous(), None
+    return attend(query, key, value, *before.prefix.layers[layer], scaling, before.mask).contiguous(), None
 
 
-def _attend(q, k, v, prefix_k, prefix_v, scale):
-    """One softmax over prefix and own keys, by plain matrix products."""
+def _attend(q, k, v, prefix_k, prefix_v, scale, mask=None):
+    """One softmax over prefix and own keys, by plain matrix products; without a mask, own keys are seen causally."""
     B, H, T, D = q.shape
-    KV = k.shape[1]  # key-value heads, each serving H / KV query heads
+    KV, S = k.shape[1:3]  # key-value heads, each serving H / KV query heads; own keys, a stem's included
     q = (q * scale).reshape(B, KV, H // KV * T, D)
     rows = q.transpose(0, 1).reshape(KV, -1, D)  # (KV, B*G*T, D): all queries of all continuations
     to_prefix = (rows @ prefix_k[0].transpose(1, 2)).view(KV, B, H // KV * T, -1)
-    to_own = (q @ k.transpose(2, 3)).transpose(0, 1)  # (KV, B, G*T, T)
-    future = torch.ones(T, T, dtype=torch.bool, device=q.device).triu(1).repeat(H // KV, 1)
-    to_own = to_own.masked_fill(future, -torch.inf)
+    to_own = (q @ k.transpose(2, 3)).transpose(0, 1)  # (KV, B, G*T, S)
+    if mask is None:
+        future = torch.ones(T, T, dtype=torch.bool, device=q.device).triu(1).repeat(H // KV, 1)
+        to_own = to_own.masked_fill(future, -torch.inf)
+    else:
+        to_own = to_own + mask[:, 0].repeat(1, H // KV, 1).to(q.dtype)
     weights = torch.softmax(torch.cat([to_prefix, to_own], -1).float(), -1).to(q.dtype)
-    on_prefix, on_own = weights.split([prefix_k.shape[2], T], -1)
+    on_prefix, on_own = weights.split([prefix_k.shape[2], S], -1)
     out = (on_prefix.reshape(KV, B * (H // KV) * T, -1) @ prefix_v[0]).view(KV, B, H // KV * T, D)
     out = out + on_own @ v.transpose(0, 1)
     return out.view(KV, B, H // KV, T, D).permute(1, 3, 0, 2, 4).reshape(B, T, H, D)
 
 
-def _attend_flash(q, k, v, prefix_k, prefix_v, scale):
+def _attend_flash(q, k, v, prefix_k, prefix_v, scale, mask=None):
     """The same by PyTorch's blockwise CPU kernel: the two parts apart, then joined by their log-sum-exps.
 
     The kernel never holds the attention weights, which makes it faster.
@@ -133,7 +217,8 @@ def _attend_flash(q, k, v, prefix_k, prefix_v, scale):
     on_prefix, lse_prefix = flash(rows, prefix_k, prefix_v, 0.0, False, scale=scale)
     on_prefix = on_prefix.view(KV, G, B, T, D).permute(2, 3, 0, 1, 4).reshape(B, T, H, D)
     lse_prefix = lse_prefix.reshape(KV, G, B, T).permute(2, 3, 0, 1).reshape(B, T, H)
-    on_own, lse_own = flash(q, k.repeat_interleave(G, 1), v.repeat_interleave(G, 1), 0.0, True, scale=scale)
+    k, v = k.repeat_interleave(G, 1), v.repeat_interleave(G, 1)
+    on_own, lse_own = flash(q, k, v, 0.0, mask is None, attn_mask=mask, scale=scale)
     lse_own = lse_own.reshape(B, H, T).transpose(1, 2)
     share = torch.sigmoid(lse_prefix - lse_own)[..., None]  # of the attention that falls on the prefix
     return torch.lerp(on_own.transpose(1, 2), on_prefix, share)

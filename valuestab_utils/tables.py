@@ -76,7 +76,7 @@ def rows_of(
 
     Examples
     --------
-    >>> table = pd.DataFrame({"population": ["none", "p"], "measure": ["ipsative", "rank_order"], "stability": [0.5, 0.2]})
+    >>> table = pd.DataFrame({"measure": ["ipsative", "rank_order"], "stability": [0.5, 0.2]})
     >>> rows_of(table, measure="rank_order")["stability"].item()
     0.2
     """
