@@ -13,8 +13,8 @@ from valuestab_utils.letters import LetterTokens, letter_logprobs, stray_token
 # Tokens in one forward pass: enough for full-speed matrix products, few enough for activations to stay in cache.
 BATCH_TOKENS = {"cpu": 800, "cuda": 16384}
 
-# Stems cost one more forward pass: each must be this long (tokens), and together they must save this share of the
-# tokens that follow the prefix.
+# Stems cost one more forward pass: each must be this long (tokens), and together they must save this share
+# of the tokens that follow the prefix.
 SHORTEST_STEM = 8
 LEAST_SAVED = 0.1
 
@@ -72,10 +72,10 @@ def score_one_by_one(model, prompts: Sequence[Sequence[int]], tokens: LetterToke
 def score_on_shared_prefix(model, prompts: Sequence[Sequence[int]], tokens: LetterTokens) -> Scores:
     """Score prompts in batches on the attention cache of the tokens that all of them begin with.
 
-    Parameters and result as in `score_one_by_one`. The shared beginning (conversation, and the instruction that every
-    item begins with) is found in the tokens themselves, so that no prompt is tokenized in pieces. So are stems that
-    only some prompts share (an item that is asked in several orders of its options): where that saves enough, each
-    of them is computed once too.
+    Parameters and result as in `score_one_by_one`. The shared beginning (conversation, and the instruction
+    that every item begins with) is found in the tokens themselves, so that no prompt is tokenized in pieces.
+    So are stems that only some prompts share (an item that is asked in several orders of its options): where
+    that saves enough, each of them is computed once too.
     """
     # What is left of each prompt must hold the positions that are scored.
     n_shared = min(_common_length(prompts), min(map(len, prompts)) - tokens.positions)
@@ -98,8 +98,10 @@ def score_on_shared_prefix(model, prompts: Sequence[Sequence[int]], tokens: Lett
     return _scores(stacked, tokens, n_shared + computed, n_shared)
 
 
-def _end_logits(model, prefix, ends, n_scored, stems=None, stem_of=None) -> tuple[dict[int, torch.Tensor], int]:
-    """Logits at the last ``n_scored`` positions of each prompt, by its index, and the tokens computed for them.
+def _end_logits(
+    model, prefix, ends, n_scored, stems=None, stem_of=None
+) -> tuple[dict[int, torch.Tensor], int]:
+    """Logits at the last ``n_scored`` positions of each prompt, by its index, and the tokens computed.
 
     ``ends`` has the tokens of each prompt that follow the prefix, or the stem that ``stem_of`` names.
     """
@@ -127,7 +129,7 @@ def _grouped(rests: Sequence[list[int]], n_scored: int) -> tuple[list[int], list
     """
     order = sorted(range(len(rests)), key=rests.__getitem__)  # those that begin alike are neighbours
     common = [_common_length([rests[i], rests[j]]) for i, j in itertools.pairwise(order)]
-    # For the first `end` prompts of that order: the most tokens saved, and the last group's beginning and stem.
+    # For the first `end` prompts in that order: the most tokens saved, the last group's beginning, its stem.
     best = [(0, 0, 0)]
     for end in range(1, len(order) + 1):
         best.append((best[end - 1][0], end - 1, 0))
@@ -163,7 +165,7 @@ def _common_length(prompts: Sequence[Sequence[int]]) -> int:
 
 
 def _batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Indices in the order of ascending length, cut into even runs of at most about ``budget`` padded tokens."""
+    """Indices by ascending length, cut into even runs of at most about ``budget`` padded tokens."""
     total = sum(lengths)
     n_batches = max(1, round(total / budget))
     cuts, batch, done = [], [], 0

@@ -2,7 +2,7 @@
 
 The keys and values of the prefix are computed and held once; every continuation attends to them and, causally, to
 itself. Nothing is copied for a batch, and continuations are padded at their ends, where causal attention never
-looks. Between the two may stand stems, which only some continuations share: these attend to their stem too. Any
+looks. Between the two may stand stems that only some continuations share; these see their stem too. Any
 model of transformers that takes its attention from the library's registry can be run this way.
 """
 
@@ -186,7 +186,7 @@ def _attention(
 
 
 def _attend(q, k, v, prefix_k, prefix_v, scale, mask=None):
-    """One softmax over prefix and own keys, by plain matrix products; without a mask, own keys are seen causally."""
+    """One softmax over prefix and own keys, by plain matrix products; no mask: own keys are seen causally."""
     B, H, T, D = q.shape
     KV, S = k.shape[1:3]  # key-value heads, each serving H / KV query heads; own keys, a stem's included
     q = (q * scale).reshape(B, KV, H // KV * T, D)
