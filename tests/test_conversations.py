@@ -31,6 +31,7 @@ from valuestab_utils.errors import ValuestabError
 from valuestab_utils.prompts import interlocutor_prompt, turn_labels
 from valuestab_utils.prompts import tested_prompt as prompt_of_tested
 from valuestab_utils.respondents import Prompt, Text
+from valuestab_utils.provenance import provenance
 from valuestab_utils.sampling import Sampling
 from valuestab_utils.topics import Topic
 
@@ -154,7 +155,7 @@ def test_a_longer_conversation_begins_with_the_shorter_and_computes_the_new_mess
 
 def test_provenance_of_a_message_is_that_of_the_run_that_wrote_it(tmp_path, monkeypatch):
     def at_commit(commit):
-        return lambda respondent: {"git_commit": commit}
+        return lambda respondent: provenance(respondent) | {"git_commit": commit}
 
     monkeypatch.setattr(module, "provenance", at_commit("old"))
     simulate_conversations(SOME, FakeRespondent(), tmp_path)

@@ -12,13 +12,13 @@ from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, Repo
 from safetensors.torch import load_file, save_file
 from tiny import byte_tokenizer, llama
 
-from valuestab_utils import models, shared_prefix
+from valuestab_utils import loading, models, shared_prefix
 from valuestab_utils.conversations import next_prompt
 from valuestab_utils.embedded import EMBEDDED_NAME
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.instruments import load_pvq40
 from valuestab_utils.model_cards import known_models, model_card
-from valuestab_utils.models import folder_checksum, load_model
+from valuestab_utils.loading import folder_checksum, load_model
 from valuestab_utils.prompts import FORMATS
 from valuestab_utils.questionnaire import item_prompts
 from valuestab_utils.respondents import Prompt
@@ -161,6 +161,36 @@ def test_a_folder_is_loaded_with_its_own_format_and_sampling(folder):
     assert load_model(str(folder), dtype="bfloat16").settings["dtype"] == "bfloat16"
 
 
+def test_weights_are_loaded_when_they_are_first_needed(monkeypatch, folder):
+    whole = load_model(str(folder))
+    loads, from_pretrained = [], loading.AutoModelForCausalLM.from_pretrained
+
+    def spy(*args, **settings):
+        loads.append(settings["dtype"])
+        return from_pretrained(*args, **settings)
+
+    monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", spy)
+    lazy = load_model(str(folder), lazily=True)
+    assert (lazy.settings, lazy.sampling, lazy.format) == (whole.settings, whole.sampling, whole.format)
+    assert lazy.context_length == whole.context_length and not loads
+    prompts = prompts_of(whole)[:3]
+    np.testing.assert_array_equal(lazy.answer(prompts, "ABC").logprobs, whole.answer(prompts, "ABC").logprobs)
+    assert loads == [torch.float32] and lazy.model is lazy.model
+
+
+def test_weights_in_another_dtype_than_was_promised_are_refused(monkeypatch, folder):
+    lazy = load_model(str(folder), lazily=True)
+    monkeypatch.setattr(lazy._model, "load", lambda: load_model(str(folder), dtype="bfloat16").model)
+    with pytest.raises(ValuestabError, match="was loaded in torch.bfloat16, where its config says torch.float32"):
+        lazy.model.eval()
+
+
+def test_sampling_settings_that_cannot_be_read_are_no_default(folder):
+    (folder / "generation_config.json").write_text("{")
+    with pytest.raises(ValuestabError, match="generation_config.json"):
+        load_model(str(folder))
+
+
 @pytest.mark.parametrize(
     "template, format",
     [(None, "base"), (CHATML, "tuned_sys"), (NO_SYSTEM, "tuned_no_sys")],
@@ -273,7 +303,7 @@ def test_whatever_the_libraries_raise_is_one_sentence(monkeypatch, kind):
         )
 
     hub = (GatedRepoError, RepositoryNotFoundError)
-    monkeypatch.setattr(models.AutoTokenizer, "from_pretrained", fail)
+    monkeypatch.setattr(loading.AutoTokenizer, "from_pretrained", fail)
     refused("owner/name", f"{kind.__name__}: Access to it is restricted")
 
 
@@ -285,7 +315,7 @@ def test_code_from_a_checkpoint_is_never_run_nor_asked_for(monkeypatch, folder):
             given.append(settings["trust_remote_code"]) or load(*args, **settings)
         )
 
-    for auto in (models.AutoTokenizer, models.AutoModelForCausalLM):
+    for auto in (loading.AutoTokenizer, loading.AutoModelForCausalLM):
         monkeypatch.setattr(auto, "from_pretrained", spy(auto.from_pretrained))
     load_model(str(folder))
     assert given == [False, False]

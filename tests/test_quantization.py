@@ -13,12 +13,12 @@ from test_models import refused, set_entry
 from tiny import byte_tokenizer, llama
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, MixtralConfig, MixtralForCausalLM
 
-from valuestab_utils import models, quantization
+from valuestab_utils import loading, quantization
 from valuestab_utils.conversations import next_prompt
 from valuestab_utils.embedded import EMBEDDED_NAME
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.instruments import load_pvq40
-from valuestab_utils.models import load_model
+from valuestab_utils.loading import load_model
 from valuestab_utils.paths import MODELS
 from valuestab_utils.questionnaire import item_prompts
 from valuestab_utils.respondents import Prompt
@@ -282,7 +282,7 @@ def test_missing_weights_are_refused_and_not_made_up(folder, dtype):
     for gone in ("model.layers.1.mlp.up_proj.weight", "lm_head.weight"):
         rest = {name: tensor for name, tensor in weights.items() if name != gone}
         save_file(rest, folder / "model.safetensors", metadata={"format": "pt"})
-        models.folder_checksum.cache_clear()
+        loading.folder_checksum.cache_clear()
         refused(folder, f"lacks 1 weights of its model, such as {gone}", dtype=dtype)
 
 

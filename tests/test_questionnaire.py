@@ -362,3 +362,10 @@ def test_a_task_is_asked_with_its_own_options_and_nothing_before_the_question(as
     assert "(A) " in prompt and "the the elf's address" in prompt
     assert set(frame["value"]) == {"elf", "dwarf", "orc", "human", "hobbit"}
     assert set(frame["wording"]) == {"5 of 100 questions"} and set(frame["instrument"]) == {"Stealing"}
+
+
+def test_answers_of_other_prompt_texts_are_refused(ask, tmp_path, monkeypatch):
+    ask()
+    monkeypatch.setattr(module, "PROMPTS_DIGEST", "another")
+    with pytest.raises(ValuestabError, match="was made with the prompts"):
+        load_answers(SOME, SMALL, tmp_path)

@@ -113,7 +113,7 @@ def test_batches_hold_every_prompt_once_within_the_budget():
 def test_embedded_model_scores_a_session_as_prompt_by_prompt():
     from valuestab_utils.chat_template import encode
     from valuestab_utils.instruments import load_pvq40
-    from valuestab_utils.models import load_model
+    from valuestab_utils.loading import load_model
     from valuestab_utils.populations import load_population
     from valuestab_utils.questionnaire import item_prompts
     from valuestab_utils.sessions import Session

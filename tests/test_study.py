@@ -270,7 +270,7 @@ def test_bad_input_is_one_sentence_before_a_model_is_loaded(monkeypatch, asked, 
     def too_late(*_, **__):
         pytest.fail("a model is loaded before the input is checked")
 
-    monkeypatch.setattr("valuestab_utils.models.AutoTokenizer.from_pretrained", too_late)
+    monkeypatch.setattr("valuestab_utils.loading.AutoTokenizer.from_pretrained", too_late)
     with pytest.raises(ValuestabError, match=message) as error:
         plan_study(**asked)
     assert "\n" not in str(error.value)

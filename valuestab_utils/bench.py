@@ -21,9 +21,11 @@ from valuestab_utils.conversations import MAX_NEW_TOKENS, next_prompt
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.instruments import load_pvq40
 from valuestab_utils.letters import LetterTokens, letter_tokens
-from valuestab_utils.models import LanguageModel, load_model
+from valuestab_utils.loading import load_model
+from valuestab_utils.models import LanguageModel
 from valuestab_utils.populations import load_population
 from valuestab_utils.prompts import LETTERS
+from valuestab_utils.quantization import Int8Linear
 from valuestab_utils.questionnaire import item_prompts
 from valuestab_utils.scoring import score_on_shared_prefix, score_one_by_one
 from valuestab_utils.sessions import Session
@@ -57,9 +59,9 @@ def operations(model, n_shared: int, lengths: Sequence[int], scored: int) -> flo
     """
     config = model.config.get_text_config()
     head = model.get_output_embeddings()
-    layers = sum(
-        m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head
-    )
+    # By their shapes: packed weights are fewer numbers than are multiplied.
+    linear = (torch.nn.Linear, Int8Linear)
+    layers = sum(m.in_features * m.out_features for m in model.modules() if isinstance(m, linear) and m is not head)
     width = config.num_attention_heads * getattr(
         config, "head_dim", config.hidden_size // config.num_attention_heads
     )
@@ -148,7 +150,8 @@ def compare(
         f"({engine.tokens_computed} with padding), {figures['speedup']} times faster\n"
         f"  largest difference of a letter's log-probability: {figures['max_abs_logprob_diff']} nats; "
         f"letters that differ: {figures['letters_differ']}\n"
-        f"  matrix products of this machine: {rate / 1e9:.0f} GFLOP/s; the engine reaches {figures['gemm_fraction']:.0%} of it"
+        f"  matrix products of this machine: {rate / 1e9:.0f} GFLOP/s; the engine reaches "
+        f"{figures['gemm_fraction']:.0%} of it"
     )
     return figures
 

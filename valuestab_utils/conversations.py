@@ -246,5 +246,6 @@ def _check_texts(session: Session, first_row: Mapping, folder: Folder) -> None:
         "persona_name": session.persona.name,
         "persona_description": session.persona.description,
         "first_message": session.topic.first_message,
+        "prompts": prompts.PROMPTS_DIGEST,
     }
     check_unchanged(session, {**first_row, "first_message": first_row["content"]}, now, folder.path)

@@ -70,7 +70,7 @@ def of_lengths(table: pd.DataFrame) -> str:
         sentence = f"{names}{what} {_number(first['stability'], first['standard_error'])} after {first['n_messages']}"
         if len(rows) > 1:
             sentence += f" and {_number(last['stability'], last['standard_error'])} after {last['n_messages']}"
-        told.append(f"{sentence} message{'s' * (last['n_messages'] > 1)}")
+        told.append(f"{sentence} message{'s' if last['n_messages'] > 1 else ''}")
     return _sentence(told)
 
 
@@ -125,11 +125,15 @@ def of_orders(table: pd.DataFrame) -> str:
         return NOTHING
     told = []
     for row in table.itertuples():
+        name, measure = respondent_label(row.model, row.format), MEASURES[row.measure]
+        bias = f"letter bias {row.letter_bias:.2f} nats, most to {row.favourite}"
+        if not np.isfinite(row.difference):
+            told.append(f"{name}: {measure} undefined in one of the orders, {bias}")
+            continue
         verb = "hides" if row.difference > 0 else "invents"
         told.append(
-            f"{respondent_label(row.model, row.format)}: the single order {verb} {abs(row.difference):.2f} of "
-            f"{MEASURES[row.measure]} ({row.single:.2f} alone, {row.balanced:.2f} balanced, {row.expected:.2f} from "
-            f"expected scores), letter bias {row.letter_bias:.2f} nats, most to {row.favourite}"
+            f"{name}: the single order {verb} {abs(row.difference):.2f} of {measure} ({row.single:.2f} alone, "
+            f"{row.balanced:.2f} balanced, {_number(row.expected, np.nan)} from expected scores), {bias}"
         )
     return _sentence(told)
 
@@ -142,8 +146,9 @@ def of_retest(table: pd.DataFrame) -> str:
     for row in table.itertuples():
         corrected = row.reason if np.isnan(row.corrected) else f"corrected {row.corrected:.2f}"
         told.append(
-            f"{respondent_label(row.model, row.format)} ({MEASURES[row.measure]}): {row.stability:.2f} between "
-            f"contexts, {row.reliability:.2f} between two draws of orders in one context, {corrected}"
+            f"{respondent_label(row.model, row.format)} ({MEASURES[row.measure]}): "
+            f"{_number(row.stability, np.nan)} between contexts, {_number(row.reliability, np.nan)} between two "
+            f"draws of orders in one context, {corrected}"
         )
     return _sentence(told)
 
@@ -201,8 +206,8 @@ def of_letters(use: pd.DataFrame, n_letters: int = 6) -> list[str]:
     return [
         f"{respondent_label(row.model, row.format)}, {population_label(row.population)}, chose the letter "
         f"{row.top_letter} for {row.top_letter_share:.0%} of its answers ({1 / n_letters:.0%} if position had no "
-        f"influence); {row.near_ties:.0%} of its answers were near-ties, and {row.letter_mass:.1%} of the probability was on the "
-        "letters."
+        f"influence); {row.near_ties:.0%} of its answers were near-ties, and {row.letter_mass:.1%} of the probability "
+        "was on the letters."
         for row in use.itertuples()
     ]
 

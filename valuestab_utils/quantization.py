@@ -30,7 +30,7 @@ def variant_name(name: str, dtype: str | None) -> str:
     ----------
     name : str
     dtype : str
-        As in `valuestab_utils.models.load_model`.
+        As in `valuestab_utils.loading.load_model`.
 
     Examples
     --------

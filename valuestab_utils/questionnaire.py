@@ -81,8 +81,8 @@ def load_answers(
     Raises
     ------
     ValuestabError
-        If a session has no answers, or was asked as another persona, with another text of the questionnaire
-        or after another conversation than those of the same name now.
+        If a session has no answers, or was asked as another persona, with another text of the questionnaire or of
+        the prompts, or after another conversation than those of the same name now.
     """
     folder = answer_folder(experiment, instrument, results_dir, orders=orders)
     frame = folder.read_all(experiment.sessions)
@@ -91,7 +91,8 @@ def load_answers(
     asked = {(row["persona"], row["topic"], row["seed"]): row for row in first_rows}
     for session in experiment.sessions:
         said = conversations[session.key] if experiment.messages_of(session) else []
-        check_unchanged(session, asked[session.key], _asked_with(session, instrument, said), folder.path)
+        now = _asked_with(session, instrument, said) | {"prompts": PROMPTS_DIGEST}
+        check_unchanged(session, asked[session.key], now, folder.path)
     return frame
 
 

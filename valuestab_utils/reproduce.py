@@ -81,7 +81,7 @@ def prepare_model(profile: str, model: str, dtype: str = "auto") -> str:
         Unknown profile or model, or no embedded model to be had.
     """
     from valuestab_utils.embedded import ensure_embedded_model  # these load PyTorch, which takes seconds
-    from valuestab_utils.models import model_card
+    from valuestab_utils.model_cards import model_card
     from valuestab_utils.study import load_profile, run_name
 
     name = run_name(profile, model, dtype)

@@ -29,7 +29,7 @@ from valuestab_utils.measurements import (
     population_name,
 )
 from valuestab_utils.model_cards import model_card
-from valuestab_utils.models import load_model
+from valuestab_utils.loading import load_model
 from valuestab_utils.paths import ROOT
 from valuestab_utils.profiles import PARTS, load_profile
 from valuestab_utils.prompts import FORMATS
@@ -284,7 +284,7 @@ def plan_study(
     wording : {"auto", "project", "published"}
         Portraits of the questionnaire (see `valuestab_utils.instruments.load_pvq40`).
     dtype : {"auto", "float32", "float16", "bfloat16", "8bit", "4bit"}
-        See `valuestab_utils.models.load_model`. An experiment of the profile may have one of its own.
+        See `valuestab_utils.loading.load_model`. An experiment of the profile may have one of its own.
     results_dir : path
         Default: ``results`` in the checkout.
     parts : sequence of str
@@ -419,7 +419,7 @@ def _counted(n: int, what: str) -> str:
 
 @functools.lru_cache(maxsize=3)  # a notebook that plans twice loads its model, and its variants, once
 def _load(model: str, dtype: str) -> Respondent:
-    return load_model(model, dtype)
+    return load_model(model, dtype, lazily=True)
 
 
 def _together(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
