@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from valuestab_utils import findings
 from valuestab_utils.controls import SyntheticRespondent, SyntheticSettings
 from valuestab_utils.conversations import simulate_conversations
 from valuestab_utils.errors import ValuestabError
@@ -84,6 +85,13 @@ def test_contexts_are_ordered_by_length_and_have_their_number(ask):
     assert lengths == {"chess": 5, "joke": 15, "year": 37, "grammar": 113}
     assert len(pairs) == 4 * 3 and effects["n_pairs"].item() == 6
     assert effects["stability"].item() == pytest.approx(pairs["stability"].mean(), abs=1e-9)
+
+
+def test_two_contexts_have_no_correlation_with_their_lengths(ask):
+    pairs, effects, order, _ = context_tables(ask(["joke", "chess"]), load_topics(["joke", "chess"]))
+    assert order == ["chess", "joke"] and len(pairs) == 2
+    assert effects["n_pairs"].item() == 1 and effects[["rho", "p_value", "slope"]].isna().all(axis=None)
+    assert findings.of_contexts(effects).endswith("contexts; their lengths have no rank correlation with it.")
 
 
 def test_what_is_given_goes_with_values_as_the_synthetic_respondent_has_it(ask):

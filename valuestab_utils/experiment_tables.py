@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from valuestab_utils.context_length import LengthEffect, length_effect
+from valuestab_utils.context_length import FEWEST_CONTEXTS, LengthEffect, length_effect
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.estimates import mean_and_standard_error
 from valuestab_utils.neutral import (
@@ -130,7 +130,8 @@ def context_tables(
         As `valuestab_utils.tables.context_pair_table` gives it.
     effects : DataFrame
         One row an experiment: ``stability`` (mean over pairs), ``rho`` between the length of a pair's first messages
-        and its stability, ``p_value``, ``n_pairs``, ``slope`` per 100 characters, ``contexts``, ``personas``.
+        and its stability (NaN with fewer than three contexts), ``p_value``, ``n_pairs``, ``slope`` per 100
+        characters, ``contexts``, ``personas``.
     order : list of str
         Contexts by the length of their first messages.
     lengths : dict
@@ -149,9 +150,12 @@ def context_tables(
     for names, part in experiments(answers):
         scored = score_answers(part)
         measure = scored.measures[0]
-        effect: LengthEffect = length_effect(
-            pairwise_stability(scored, measure), np.array([lengths[context] for context in scored.contexts])
-        )
+        pairwise = pairwise_stability(scored, measure)
+        if len(scored.contexts) < FEWEST_CONTEXTS:
+            n_pairs = int(np.isfinite(pairwise).sum()) // 2  # each pair stands in the square twice
+            effect = LengthEffect(np.nan, np.nan, n_pairs, np.nan, len(scored.contexts) - 1 - n_pairs)
+        else:
+            effect = length_effect(pairwise, np.array([lengths[context] for context in scored.contexts]))
         of_stability = stability_of(part).set_index("measure").loc[measure]
         rows.append(
             dict(zip(EXPERIMENT, names))

@@ -78,12 +78,19 @@ def of_contexts(effects: pd.DataFrame) -> str:
     """How stability goes with the contexts' length."""
     if effects.empty:
         return NOTHING
-    return _sentence(
-        f"{respondent_label(row.model, row.format)} has a mean stability of {row.stability:.2f} over {row.contexts} "
-        f"contexts, and a rank correlation of {row.rho:.2f} between the length of two contexts and their stability "
-        f"(p = {row.p_value:.2f})"
-        for row in effects.itertuples()
-    )
+    told = []
+    for row in effects.itertuples():
+        stability = _number(row.stability, np.nan)
+        sentence = f"{respondent_label(row.model, row.format)} has a mean stability of {stability} over {row.contexts} "
+        if np.isfinite(row.rho):
+            sentence += (
+                f"contexts, and a rank correlation of {row.rho:.2f} between the length of two contexts and their "
+                f"stability (p = {row.p_value:.2f})"
+            )
+        else:
+            sentence += "contexts; their lengths have no rank correlation with it"
+        told.append(sentence)
+    return _sentence(told)
 
 
 def of_comparison(pairs: pd.DataFrame) -> str:

@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import nbformat
 import yaml
 
 from valuestab_utils.errors import ValuestabError, check_known
@@ -66,6 +65,8 @@ def declared_parameters(notebook: Path) -> dict[str, object]:
     ValuestabError
         If it is no notebook or has no such cell.
     """
+    import nbformat  # takes two seconds, which every kernel would wait for
+
     try:
         cells = nbformat.read(notebook, as_version=4).cells
         source = next(cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
