@@ -12,7 +12,7 @@ CONFIRM ?=
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env model reproduce report test bench lab clean clean-results
+.PHONY: help env model plan reproduce report test bench lab clean clean-results
 SHELL := /bin/sh
 
 STAMP := $(VENV)/.stamp
@@ -20,7 +20,7 @@ MODEL_CARD := data/models/SmolLM2-135M-Instruct/model.json
 RUN := $(VENV)/bin/python -m
 
 # Every other variable given on the command line is a parameter of the notebooks: make reproduce n_personas=8
-OWN := PROFILE MODEL PYTHON VENV PIP_ARGS CONFIRM SHELL
+OWN := PROFILE MODEL PYTHON VENV PIP_ARGS CONFIRM SHELL SHAPE PERSONAS
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 define NEWLINE
 
@@ -34,6 +34,9 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo '  Variables: PROFILE (smoke, quick, paper), MODEL (name, folder or hub id), PYTHON, VENV, PIP_ARGS;'
 	@echo "  any other is a parameter of the notebooks: make reproduce n_personas=8 seeds='[1, 2]'"
+
+plan: $(STAMP)  ## say what a run would take: sessions, queries, tokens, memory, time or price
+	@$(RUN) valuestab_utils.plan --profile=$(call quoted,PROFILE) --model=$(call quoted,MODEL) $(PARAMETERS)
 
 reproduce: $(STAMP)  ## run the notebooks: every experiment and figure, and a report
 	@$(RUN) valuestab_utils.reproduce --profile=$(call quoted,PROFILE) --model=$(call quoted,MODEL) $(PARAMETERS)
@@ -50,7 +53,8 @@ test: $(STAMP) $(MODEL_CARD)  ## run the test suite
 	$(RUN) pytest
 
 bench: $(STAMP) $(MODEL_CARD)  ## measure the engine's speed against one full prompt at a time
-	@$(RUN) valuestab_utils.bench $(if $(MODEL),--model=$(call quoted,MODEL))
+	@$(RUN) valuestab_utils.bench $(if $(MODEL),--model=$(call quoted,MODEL)) $(if $(dtype),--dtype=$(call quoted,dtype)) \
+	    $(if $(SHAPE),--shape=$(call quoted,SHAPE)) $(if $(PERSONAS),--personas=$(call quoted,PERSONAS))
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
 	JUPYTER_PREFER_ENV_PATH=1 $(VENV)/bin/jupyter lab notebooks

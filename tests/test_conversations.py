@@ -197,7 +197,8 @@ def test_base_texts_of_a_real_model_are_cut_at_labels(tmp_path, monkeypatch):
     model = language_model(format="base")
     text = "Yes. USER: And then?"
     draws = iter(model.tokenizer(text)["input_ids"] * 100)
-    monkeypatch.setattr("valuestab_utils.sampling.draw", lambda *_, **__: (next(draws), False))
+    never = torch.tensor([False])
+    monkeypatch.setattr("valuestab_utils.sampling.draw", lambda *_: (torch.tensor([next(draws)]), never))
     one = experiment((GANDALF,), (JOKE,), format="base", n_messages=1)
     frame = simulate_conversations(one, model, tmp_path)
     assert frame["content"].iloc[1] == "Yes." and frame["finish"].iloc[1] == "label"

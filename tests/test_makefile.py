@@ -54,6 +54,18 @@ def test_nothing_in_a_value_means_anything_to_make_or_the_shell(value):
     ]  # fmt: skip
 
 
+def test_plan_takes_what_reproduce_takes():
+    code, out, _ = make("-n", "plan", "MODEL=a/b", "n_personas=8")
+    assert code == 0
+    words = shlex.split(out.splitlines()[-1])
+    assert words[2:] == ["valuestab_utils.plan", "--profile=quick", "--model=a/b", "n_personas=8"]
+
+
+def test_bench_takes_a_shape_and_a_dtype():
+    words = shlex.split(make("-n", "bench", "SHAPE=mistral-7b", "dtype=bfloat16", "PERSONAS=60")[1].replace("\\\n", ""))
+    assert words[-3:] == ["--dtype=bfloat16", "--shape=mistral-7b", "--personas=60"]
+
+
 def test_line_break_in_a_value_becomes_a_space():
     assert command_of_reproduce("seeds=[1,\n2]")[-1] == "seeds=[1, 2]"
 

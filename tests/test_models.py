@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,8 +18,8 @@ from valuestab_utils.conversations import next_prompt
 from valuestab_utils.embedded import EMBEDDED_NAME
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.instruments import load_pvq40
-from valuestab_utils.model_cards import known_models, model_card
 from valuestab_utils.loading import folder_checksum, load_model
+from valuestab_utils.model_cards import known_models, model_card
 from valuestab_utils.prompts import FORMATS
 from valuestab_utils.questionnaire import item_prompts
 from valuestab_utils.respondents import Prompt
@@ -450,3 +451,57 @@ def test_speaking_is_greedy_at_temperature_zero_and_knows_no_other_session():
     prompts = [Prompt(s, next_prompt(s, model, ["Tell me a joke."]).text, s.noise(1)) for s in sessions]
     said = [text.content for text in model.speak(prompts, 6)]
     assert said[0] == said[1] and said[2] == said[3]
+
+
+# Where a GPU's memory runs out
+
+
+def test_messages_are_sampled_again_of_the_same_noise(monkeypatch):
+    model, usual = language_model(), language_model()
+    sessions = [session(GANDALF), session(GALADRIEL), session(GANDALF, seed=2)]
+
+    def asked(told):
+        prompts = [next_prompt(s, model, ["Tell me a joke."]) for s in sessions]
+        return [replace(prompt, done=lambda i=i: told.append(i)) for i, prompt in enumerate(prompts)]
+
+    sample, sizes, told = models.sample_messages, [], []
+
+    def short_of_memory(*arguments):
+        found = sample(*arguments)  # the noise is used up, and some are told of
+        sizes.append(len(arguments[2]))
+        if len(arguments[2]) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return found
+
+    expected = usual.speak(asked([]), 6)
+    monkeypatch.setattr(models, "sample_messages", short_of_memory)
+    assert model.speak(asked(told), 6) == expected
+    assert sizes == [3, 1, 1, 1] and sorted(told) == [0, 1, 2]
+
+
+def test_items_are_scored_in_smaller_batches_from_then_on(monkeypatch):
+    model, usual = language_model(), language_model()
+    prompts, score, budgets = prompts_of(model), models.score_on_shared_prefix, []
+
+    def short_of_memory(tested, ids, tokens, budget):
+        budgets.append(budget)
+        if budget is None or budget > 5000:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return score(tested, ids, tokens, budget)
+
+    expected = usual.answer(prompts, "ABCDEF").logprobs
+    monkeypatch.setattr(models, "score_on_shared_prefix", short_of_memory)
+    for _ in range(2):
+        assert np.abs(model.answer(prompts, "ABCDEF").logprobs - expected).max() < 1e-4
+    assert budgets == [None, 8192, 4096, 4096]
+
+
+def test_no_memory_for_any_item_is_said(monkeypatch):
+    model = language_model()
+
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(models, "score_on_shared_prefix", fail)
+    with pytest.raises(ValuestabError, match="no memory for a session's items"):
+        model.answer(prompts_of(model), "ABCDEF")

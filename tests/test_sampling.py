@@ -1,23 +1,30 @@
 """Sampling: the right distribution, and texts that depend on prompt and noise alone."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
 from tiny import byte_tokenizer, llama
+from transformers import RepetitionPenaltyLogitsProcessor
 
+from valuestab_utils.draws import Noise, Sampling, Seen, draw
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.prompts import cut_at_label
-from valuestab_utils.sampling import Sampling, draw, sample_messages
+from valuestab_utils.sampling import sample_messages
 
 
 def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-def frequencies(logits, sampling, n=6000, seen=()):
-    noise = rng()
-    drawn = [draw(logits, noise, sampling, seen)[0] for _ in range(n)]
-    return np.bincount(drawn, minlength=len(logits)) / n
+def noise(n_rows, n_tokens, seed=0):
+    return torch.from_numpy(rng(seed).standard_exponential((n_rows, n_tokens), dtype=np.float32))
+
+
+def frequencies(logits, sampling, n=6000):
+    tokens, _ = draw(logits.expand(n, -1), noise(n, len(logits)), sampling)
+    return np.bincount(tokens, minlength=len(logits)) / n
 
 
 P = torch.tensor([0.4, 0.3, 0.15, 0.1, 0.05])
@@ -42,22 +49,61 @@ def test_draws_follow_the_distribution(sampling, expected):
 
 
 def test_repetition_penalty():
-    logits = torch.tensor([2.0, 1.5, -1.0])
-    assert draw(logits, rng(), Sampling(temperature=0, repetition_penalty=2.0), [0])[0] == 1
-    assert draw(logits, rng(), Sampling(temperature=0), [0])[0] == 0
+    logits = torch.tensor([[2.0, 1.5, -1.0], [2.0, 1.5, -1.0]])
+    seen = Seen([[0], [1, 1]], 3, logits.device)
+    penalty = Sampling(temperature=0, repetition_penalty=2.0)
+    assert draw(logits, noise(2, 3), penalty, seen.there)[0].tolist() == [1, 0]
+    assert draw(logits, noise(2, 3), Sampling(temperature=0), seen.there)[0].tolist() == [0, 0]
+    seen.add(torch.tensor([2, 0]))
+    assert seen.there.tolist() == [[True, False, True], [True, True, False]]
+    seen.keep([1])
+    assert seen.there.tolist() == [[True, True, False]]
 
 
-def test_close_calls_are_decided_without_the_batch():
-    logits = torch.tensor([1.0, 1.0 - 1e-5, -9.0])
-    greedy = Sampling(temperature=0)
-    assert draw(logits, rng(), greedy, [], alone=lambda: torch.tensor([1.0, 1.1, 0.0])) == (1, True)
-    assert draw(torch.tensor([1.0, 0.9, 0.0]), rng(), greedy, [], alone=lambda: 1 / 0) == (0, False)
+def test_penalty_is_that_of_transformers():
+    logits, ids = torch.randn(4, 30, generator=torch.Generator().manual_seed(1)), torch.arange(8).reshape(4, 2)
+    expected = RepetitionPenaltyLogitsProcessor(1.2)(ids, logits.clone()).argmax(1)
+    seen = Seen(ids.tolist(), 30, logits.device).there
+    assert draw(logits, noise(4, 30), Sampling(temperature=0, repetition_penalty=1.2), seen)[0].equal(expected)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.7, 0.9), Sampling(0.6, 0.9, 50, 1.2), Sampling(1, 1, 5)])
+def test_a_draw_does_not_depend_on_its_batch(sampling):
+    logits, drawn = torch.randn(9, 400, generator=torch.Generator().manual_seed(2)) * 3, noise(9, 400)
+    seen = torch.from_numpy(rng(5).random((9, 400)) < 0.1)
+    tokens, close = draw(logits, drawn, sampling, seen)
+    for i in range(9):
+        row = slice(i, i + 1)
+        assert draw(logits[row], drawn[row], sampling, seen[row]) == (tokens[row], close[row])
+
+
+def test_close_calls_are_told():
+    logits = torch.tensor([[1.0, 1.0 - 1e-5, -9.0], [1.0, 0.9, 0.0]])
+    tokens, close = draw(logits, noise(2, 3), Sampling(temperature=0))
+    assert tokens.tolist() == [0, 0] and close.tolist() == [True, False]
 
 
 def test_edge_of_the_nucleus_is_a_close_call():
-    logits = torch.log(torch.tensor([0.5, 0.4, 0.1]))
-    calls = [draw(logits, rng(seed), Sampling(top_p=0.9 + 1e-6), [])[1] for seed in range(60)]
-    assert any(calls) and not all(calls)  # close where the edge's token would win
+    logits = torch.log(torch.tensor([0.5, 0.4, 0.1])).expand(60, -1)
+    close = draw(logits, noise(60, 3), Sampling(top_p=0.9 + 1e-6))[1]
+    assert close.any() and not close.all()  # close where the edge's token would win
+
+
+def test_noise_is_that_of_each_generator_whoever_goes_on():
+    drawn = Noise([rng(1), rng(2)], 4, torch.device("cpu"))
+    first, second = drawn.next([0, 1]), drawn.next([1])
+    alone = rng(2)
+    for row in (first[1], second[0]):
+        np.testing.assert_array_equal(row, alone.standard_exponential(4, dtype=np.float32))
+
+
+def test_noise_drawn_ahead_is_the_same():
+    ahead, plain = (Noise([rng(1), rng(2), rng(3)], 50, torch.device("cpu")) for _ in range(2))
+    ahead._threads = ThreadPoolExecutor(3)
+    for rows in ([0, 1, 2], [0, 2], [2]):
+        ahead.prepare(rows)
+        assert ahead.next(rows).equal(plain.next(rows))
+    ahead.close()
 
 
 @pytest.fixture(scope="module")

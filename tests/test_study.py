@@ -134,7 +134,7 @@ def test_quantized_variants_are_loaded_once_each(monkeypatch):
 def test_smoke_runs_every_stage(loaded):
     found = sizes(plan_study("smoke"))
     assert {model for model, *_ in found} == {"fake", *CONTROLS}
-    assert {format for _, format, _ in found} == {"base", "tuned_sys"}
+    assert {format for _, format, _ in found} == {"tuned_sys"}
     assert {population for *_, population in found} == {"fictional_characters", "none"}
     assert all(topics >= 2 for _, topics, _ in found.values())
     assert all(personas >= 3 for (*_, name), (personas, _, _) in found.items() if name != "none")

@@ -19,7 +19,6 @@ from valuestab_utils.sessions import Experiment, Session
 from valuestab_utils.store import Folder, check_unchanged, experiment_folder
 
 MAX_NEW_TOKENS = 100  # of one message (protocol, section 5)
-BATCH_SESSIONS = 48
 _COLUMNS = (
     *("model", "format", "population", "persona", "topic", "seed", "persona_name", "persona_description"),
     *("message", "role", "content", "n_tokens", "finish", "close_calls"),
@@ -27,7 +26,7 @@ _COLUMNS = (
 
 
 def simulate_conversations(
-    experiment: Experiment, respondent: Respondent, results_dir: Path, batch_sessions: int = BATCH_SESSIONS
+    experiment: Experiment, respondent: Respondent, results_dir: Path, batch_sessions: int | None = None
 ) -> pd.DataFrame:
     """Simulate what is missing of an experiment's conversations, and give all of them.
 
@@ -60,7 +59,7 @@ def simulate_together(
     experiments: Sequence[Experiment],
     respondent: Respondent,
     results_dir: Path,
-    batch_sessions: int = BATCH_SESSIONS,
+    batch_sessions: int | None = None,
 ) -> None:
     """Simulate what is missing of the conversations of several experiments of one respondent, in common batches.
 
@@ -69,6 +68,7 @@ def simulate_together(
     each, since only the former's texts are cut at turn labels.
     """
     work = _missing(experiments, respondent, results_dir)
+    at_once = batch_sessions or (respondent.batch_sessions if work else 0)  # it may load a model to know
     written = {folder.path: {s: _n_written(folder, s) for s in longest} for folder, longest in work}
     total = sum(n - written[folder.path][s] for folder, longest in work for s, n in longest.items())
     names = ", ".join(dict.fromkeys(str(experiment) for experiment in experiments))
@@ -79,7 +79,7 @@ def simulate_together(
                 mine: list[_Task] = []
                 for folder, longest in work:
                     before = written[folder.path]
-                    free = batch_sessions - len(mine)
+                    free = at_once - len(mine)
                     claimed = claims.enter_context(folder.claim(list(longest), free)) if free else []
                     # Between our look and our claim, another run may have gone on with some.
                     bar.update(sum(min(_n_written(folder, s), longest[s]) - before[s] for s in claimed))
@@ -94,6 +94,16 @@ def simulate_together(
                 for folder, longest in work
             ]
             work = [(folder, longest) for folder, longest in work if longest]
+
+
+def missing_messages(experiments: Sequence[Experiment], results_dir: Path) -> int:
+    """Messages that `simulate_together` would have to write for these experiments of one model."""
+    longest: dict[tuple[Path, Session], int] = {}
+    for experiment in experiments:
+        place = conversation_folder(experiment, results_dir).path
+        for session in _with_conversation(experiment):
+            longest[place, session] = max(longest.get((place, session), 0), experiment.n_messages)
+    return sum(max(n - _n_written(Folder(place), session), 0) for (place, session), n in longest.items())
 
 
 def load_conversations(experiment: Experiment, results_dir: Path) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
 from valuestab_utils import quantization
+from valuestab_utils.device_memory import fits_on_one_gpu
 from valuestab_utils.embedded import EMBEDDED_NAME, ensure_embedded_model
 from valuestab_utils.errors import ValuestabError, check_known
 from valuestab_utils.model_cards import known_models, model_card
@@ -42,7 +43,7 @@ def load_model(model: str, dtype: str = "auto", device: str = "auto", lazily: bo
         their own, which ends in -4b or -8b. A mixture of experts needs the main memory of its whole checkpoint
         (in the compute dtype) until it is quantized.
     device : str
-        "auto" is a GPU where there is one.
+        "auto" is a GPU where there is one, and several where the weights do not fit on it.
     lazily : bool
         Load the weights when they are first needed: never, if all results are there.
 
@@ -54,6 +55,7 @@ def load_model(model: str, dtype: str = "auto", device: str = "auto", lazily: bo
     card = model_card(model)
     check_known("dtype", dtype, ["auto", *_DTYPES, *quantization.SUFFIXES])
     variant = dtype if dtype in quantization.SUFFIXES else None
+    spread = device == "auto" and torch.cuda.device_count() > 1
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     elif device.startswith("cuda") and not torch.cuda.is_available():
@@ -67,6 +69,8 @@ def load_model(model: str, dtype: str = "auto", device: str = "auto", lazily: bo
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
         generation_config = _generation_config(source, config)
         settings = _loading_settings(model, config, dtype, device)
+        if spread and not fits_on_one_gpu(config, variant or settings["dtype"]):
+            settings["device_map"] = "auto"
 
     def load():
         return _load_weights(model, source, config, dtype, device, settings)
@@ -116,11 +120,18 @@ def _finished(model: str, loaded, report: dict, dtype: str, device: str):
             f"The checkpoint of {model!r} lacks {len(report['missing_keys'])} weights of its model, such as "
             f"{min(report['missing_keys'])}: give a complete one, saved as a causal language model."
         )
+    places = set(getattr(loaded, "hf_device_map", {}).values())
+    elsewhere = places & {"cpu", "disk"} if device != "cpu" else set()
+    if elsewhere and len(places) > 1:  # it would run from there, a hundred times slower, without a word
+        raise ValuestabError(
+            f"The GPUs here have no room for all of {model!r}: parts of it would be left to the {min(elsewhere)}. "
+            "Take dtype='4bit', or more GPUs."
+        )
     if dtype in quantization.SUFFIXES:
-        loaded = quantization.finish(loaded, dtype, device)
+        loaded = quantization.finish(loaded, dtype, None if len(places) > 1 else device)
     elif quantization.own_quantization(loaded.config):
         loaded = quantization.keep_compute_dtype(loaded)
-    else:
+    elif len(places) < 2:
         loaded = loaded.to(device)
     return loaded.eval()
 

@@ -10,6 +10,7 @@ import torch
 
 from valuestab_utils import quantization, shared_prefix
 from valuestab_utils.chat_template import ChatTemplate, encode
+from valuestab_utils.device_memory import MOST_MESSAGES, in_parts, messages_at_once
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.instruments import PVQ_OPTIONS
 from valuestab_utils.letters import letter_tokens
@@ -17,10 +18,11 @@ from valuestab_utils.model_cards import ModelCard
 from valuestab_utils.prompts import LETTERS
 from valuestab_utils.respondents import Answers, Prompt, Respondent, Text
 from valuestab_utils.sampling import Sampling, sample_messages
-from valuestab_utils.scoring import score_on_shared_prefix, score_one_by_one
+from valuestab_utils.scoring import BATCH_TOKENS, Scores, score_on_shared_prefix, score_one_by_one
 
 # Largest difference that scoring on a shared prefix may make to a letter's log-probability, in nats.
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.5}
+SMALLEST_BATCH_TOKENS = 64  # of items scored together; less is not tried
 # Sampling settings that a generation_config.json may have and `Sampling` has not, with the value that is off.
 _NOT_SAMPLED = {"min_p": 0, "typical_p": 1, "epsilon_cutoff": 0, "eta_cutoff": 0, "no_repeat_ngram_size": 0}
 
@@ -69,6 +71,7 @@ class LanguageModel(Respondent):
         self.context_length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.tokens_computed = 0
         self._trusts_shared_prefix = False
+        self._batch_tokens: int | None = None
         self._letter_tokens = functools.cache(lambda letters: letter_tokens(tokenizer, letters))
         self._letter_tokens(LETTERS[: len(PVQ_OPTIONS)])  # who cannot answer shall not talk for hours first
 
@@ -82,6 +85,25 @@ class LanguageModel(Respondent):
                     f"{self.name} was loaded in {self._model.dtype}, where its config says {promised}: give the dtype."
                 )
         return self._model
+
+    @property
+    def config(self):
+        """The transformers.PreTrainedConfig; needs no weights."""
+        return self._model.config
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What is computed in; needs no weights."""
+        return self._model.dtype
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text."""
+        return len(encode(self.tokenizer, text))
+
+    @property
+    def batch_sessions(self) -> int:
+        """Conversations simulated together; a GPU takes them in parts that fit (see `speak`)."""
+        return MOST_MESSAGES if self.model.device.type == "cuda" else super().batch_sessions
 
     @property
     def format(self) -> str:
@@ -109,13 +131,40 @@ class LanguageModel(Respondent):
         } | ({"quantization": quantized} if quantized else {})
 
     def speak(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Text]:
-        """Sample a message for each prompt, in one batch."""
-        ids = [self._encode(prompt, max_new_tokens) for prompt in prompts]
-        noises = [prompt.noise for prompt in prompts]
-        cuts = [prompt.cut for prompt in prompts] if prompts[0].cut else None
-        model, tokenizer = self.model, self.tokenizer
-        done = [prompt.done for prompt in prompts]
-        sampled = sample_messages(model, tokenizer, ids, noises, self.sampling, max_new_tokens, cuts, done)
+        """Sample a message for each prompt, in one batch, or in as few as a GPU's memory has room for."""
+        asked = [(prompt, self._encode(prompt, max_new_tokens)) for prompt in prompts]
+        size = len(asked)
+        if self.model.device.type == "cuda":
+            size = messages_at_once(self.model, max(len(ids) for _, ids in asked) + max_new_tokens)
+        told: set[int] = set()
+
+        def sample(part: Sequence[tuple[Prompt, list[int]]]) -> list[Text]:
+            before = [prompt.noise.bit_generator.state for prompt, _ in part]
+            try:
+                return self._sampled(part, max_new_tokens, told)
+            except torch.OutOfMemoryError:  # the same messages are to be sampled again, of the same noise
+                for (prompt, _), state in zip(part, before, strict=True):
+                    prompt.noise.bit_generator.state = state
+                raise
+
+        return in_parts(sample, asked, size, "message")[0]
+
+    def _sampled(self, part, max_new_tokens: int, told: set[int]) -> list[Text]:
+        def teller(prompt: Prompt):
+            def tell() -> None:
+                if prompt.done and id(prompt) not in told:
+                    told.add(id(prompt))
+                    prompt.done()
+
+            return tell
+
+        noises = [prompt.noise for prompt, _ in part]
+        cuts = [prompt.cut for prompt, _ in part] if part[0][0].cut else None
+        done = [teller(prompt) for prompt, _ in part]
+        ids = [ids for _, ids in part]
+        sampled = sample_messages(
+            self.model, self.tokenizer, ids, noises, self.sampling, max_new_tokens, cuts, done
+        )
         return [Text(s.text, s.n_tokens, s.finish, s.close_calls) for s in sampled]
 
     def answer(self, prompts: Sequence[Prompt], letters: str) -> Answers:
@@ -127,11 +176,28 @@ class LanguageModel(Respondent):
             warnings.warn(f"{self.name} is scored one full prompt at a time: {why_not}.", stacklevel=2)
             scores = score_one_by_one(self.model, ids, tokens)
         else:
-            scores = score_on_shared_prefix(self.model, ids, tokens)
+            scores = self._score_what_fits(ids, tokens)
             self._check_shared_prefix(ids[0], scores.logprobs[0], tokens)
         self.tokens_computed += scores.tokens_computed
         strays = [self.tokenizer.decode([token]) for token in scores.stray.tolist()]
         return Answers(scores.logprobs.double().numpy(), strays, scores.stray_logprobs.double().numpy())
+
+    def _score_what_fits(self, ids: Sequence[Sequence[int]], tokens) -> Scores:
+        """Score on the shared prefix, in smaller batches from then on if a GPU's memory runs out."""
+        while True:
+            try:
+                return score_on_shared_prefix(self.model, ids, tokens, self._batch_tokens)
+            except torch.OutOfMemoryError as error:
+                reason = str(error).splitlines()[0]
+            if self._batch_tokens is None:
+                self._batch_tokens = BATCH_TOKENS["cuda"]
+            if self._batch_tokens < SMALLEST_BATCH_TOKENS:
+                raise ValuestabError(
+                    f"The GPU has no memory for a session's items ({reason}): take a smaller model, dtype='4bit', or a "
+                    "GPU with more memory; what was computed is kept."
+                )
+            self._batch_tokens //= 2
+            torch.cuda.empty_cache()
 
     def _encode(self, prompt: Prompt, room: int) -> list[int]:
         ids = encode(self.tokenizer, prompt.text)

@@ -153,7 +153,7 @@ def loading_settings(config, dtype: str, device: str) -> dict:
     }
 
 
-def finish(model, dtype: str, device: str):
+def finish(model, dtype: str, device: str | None):
     """Complete a model that was loaded with `loading_settings`, in place.
 
     Weights of linear layers that were read in 8 bit get a layer that does not round its input; experts are
@@ -163,7 +163,8 @@ def finish(model, dtype: str, device: str):
     ----------
     model : transformers.PreTrainedModel
     dtype : {"4bit", "8bit"}
-    device : str
+    device : str or None
+        None leaves each layer where it was placed.
 
     Returns
     -------
@@ -189,7 +190,8 @@ def finish(model, dtype: str, device: str):
         raise ValuestabError(
             f"{type(model).__name__} has no linear layer that can be quantized: take dtype='auto'."
         )
-    return keep_compute_dtype(model).to(device)
+    model = keep_compute_dtype(model)
+    return model if device is None else model.to(device)
 
 
 def keep_compute_dtype(model):
@@ -261,7 +263,7 @@ def _experts(model):
 
 def _quantize_experts(module, name: str, dtype: str, device: str) -> None:
     whole = getattr(module, name).data
-    parts = [_QUANTIZE[dtype](matrix.to(device)) for matrix in whole]
+    parts = [_QUANTIZE[dtype](matrix if device is None else matrix.to(device)) for matrix in whole]
     packed, scales = (torch.stack(part) for part in zip(*parts, strict=True))
     setattr(module, name, torch.nn.Parameter(packed, requires_grad=False))
     restored = _Stack(dtype, scales, whole.shape, whole.dtype)

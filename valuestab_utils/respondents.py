@@ -9,6 +9,8 @@ import numpy as np
 from valuestab_utils.chat_template import ChatTemplate
 from valuestab_utils.sessions import Session
 
+BYTES_PER_TOKEN = 4  # of English
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -74,13 +76,21 @@ class Respondent(ABC):
     template : ChatTemplate or None
     settings : dict
         All that decides its results beside the sessions.
+    batch_sessions : int
+        Conversations that are simulated together, unless the caller says otherwise.
     """
+
+    batch_sessions = 48
 
     name: str
     family: str
     format: str
     template: ChatTemplate | None
     settings: dict
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text: an estimate for English, where there is no tokenizer to count with."""
+        return -(-len(text.encode()) // BYTES_PER_TOKEN)
 
     @abstractmethod
     def speak(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Text]:

@@ -1,47 +1,21 @@
 """Sampling of messages in batches, such that a text does not depend on the batch it was sampled in.
 
-Each message has its own stream of noise. A token is drawn by adding Gumbel noise from that stream to the model's
-log-probabilities and taking the largest (the Gumbel-max form of sampling). Batching changes logits by rounding
-error, which matters only where the two largest are closer than that error; there, in fp32, the step is decided by the
-message's own prompt run alone, which no batch can change.
+Each message has its own stream of noise, and its tokens are drawn as `valuestab_utils.draws` says.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from transformers import DynamicCache, RepetitionPenaltyLogitsProcessor
+from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from valuestab_utils.draws import Noise, Sampling, Seen, draw
 from valuestab_utils.errors import ValuestabError
 
-# Largest distance, in logits, that batching can open between two logits in fp32 (seen: below 1e-4), doubled.
-_ROUNDING = 2e-4
-_NUCLEUS_ROUNDING = 1e-4  # the same for the cumulative probability at the nucleus' edge
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """Settings of sampling, as model cards give them.
-
-    Attributes
-    ----------
-    temperature : float
-        0 takes the most likely token.
-    top_p : float
-        Nucleus; 1 is off.
-    top_k : int
-        Tokens kept; 0 is off.
-    repetition_penalty : float
-        1 is off.
-    """
-
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    repetition_penalty: float = 1.0
-
+__all__ = ["Sampled", "Sampling", "sample_messages"]
 
 @dataclass(frozen=True)
 class Sampled:
@@ -96,121 +70,85 @@ def sample_messages(
     -------
     list of Sampled, in the order of the prompts
     """
-    eos = _eos_ids(model, tokenizer)
-    drawn: list[list[int]] = [[] for _ in prompts]
-    close = [0] * len(prompts)
-    done: dict[int, Sampled] = {}
-    alive = list(range(len(prompts)))
+    ends = _Ends(tokenizer, _eos_ids(model, tokenizer), max_new_tokens)
+    cuts, told = cuts or [None] * len(prompts), told or [None] * len(prompts)
+    messages = [_Message(list(prompt), cut) for prompt, cut in zip(prompts, cuts, strict=True)]
+    alive = list(range(len(messages)))
     with torch.inference_mode():
         step = _Decoder(model, prompts)
         logits = step.logits
-        while alive:
-            chosen = []
-            for row, i in enumerate(alive):
-                seen = [*prompts[i], *drawn[i]]
-                token, is_close = draw(
-                    logits[row], noises[i], sampling, seen, alone=lambda: _alone(model, seen)
-                )
-                close[i] += is_close
-                drawn[i].append(token)
-                chosen.append(token)
-                text = cut = _text(tokenizer, drawn[i], eos) if cuts else ""
-                if cuts:
-                    cut = cuts[i](text)
-                if token in eos or cut != text or len(drawn[i]) == max_new_tokens:
-                    finish = "eos" if token in eos else "label" if cut != text else "length"
-                    text = cut if cuts else _text(tokenizer, drawn[i], eos)
-                    done[i] = Sampled(text.strip(), len(drawn[i]), finish, close[i])
-                    if told and told[i]:
+        seen = Seen(prompts, logits.shape[1], logits.device) if sampling.repetition_penalty != 1 else None
+        with closing(Noise(noises, logits.shape[1], logits.device)) as noise:
+            while True:
+                speaking = [messages[i] for i in alive]
+                _draw_all(model, logits, noise.next(alive), sampling, seen, speaking)
+                for i in alive:
+                    messages[i].sampled = ends.sampled(messages[i])
+                    if messages[i].sampled and told[i]:
                         told[i]()
-            keep = [row for row, i in enumerate(alive) if i not in done]
-            alive = [alive[row] for row in keep]
-            if alive:
-                logits = step.advance([chosen[row] for row in keep], keep)
-    return [done[i] for i in range(len(prompts))]
+                keep = [row for row, message in enumerate(speaking) if not message.sampled]
+                alive = [alive[row] for row in keep]
+                if not alive:
+                    return [message.sampled for message in messages]
+                noise.prepare(alive)
+                tokens = [messages[i].drawn[-1] for i in alive]
+                if seen:
+                    seen.keep(keep)
+                    seen.add(torch.tensor(tokens, device=logits.device))
+                logits = step.advance(tokens, keep)
 
 
-def draw(
-    logits: torch.Tensor,
-    noise: np.random.Generator,
-    sampling: Sampling,
-    seen: Sequence[int],
-    alone: Callable[[], torch.Tensor] | None = None,
-) -> tuple[int, bool]:
-    """Draw a token: the largest of log-probability / temperature + Gumbel noise, inside top-k and nucleus.
+@dataclass
+class _Message:
+    """A message on its way: its prompt, what cuts its text, and the tokens that are drawn."""
 
-    Parameters
-    ----------
-    logits : Tensor, shape (V,)
-        Raw logits of the step.
-    noise : numpy.random.Generator
-        One draw for each token of the vocabulary is taken from it, whatever is kept.
-    sampling : Sampling
-    seen : sequence of int
-        Tokens so far, for the repetition penalty.
-    alone : callable, optional
-        Gives the step's logits computed without a batch, for the case that the draw is too close to call.
-
-    Returns
-    -------
-    token : int
-    is_close : bool
-        Whether the draw was too close to call.
-    """
-    exponential = torch.from_numpy(noise.standard_exponential(logits.shape[-1], dtype=np.float32))
-    gumbel = -torch.log(exponential).to(logits.device)
-    token, is_close = _largest(logits, gumbel, sampling, seen)
-    if is_close and alone is not None and logits.dtype == torch.float32:
-        token, _ = _largest(alone(), gumbel, sampling, seen)
-    return token, is_close
+    prompt: list[int]
+    cut: Callable[[str], str] | None
+    drawn: list[int] = field(default_factory=list)
+    close_calls: int = 0
+    sampled: Sampled | None = None
 
 
-def _largest(logits, gumbel, sampling: Sampling, seen) -> tuple[int, bool]:
-    logits = logits.float()
-    if sampling.repetition_penalty != 1:
-        penalize = RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty)
-        logits = penalize(torch.tensor([list(seen)], device=logits.device), logits[None])[0]
-    if sampling.temperature == 0:
-        best = logits.topk(2)
-        return int(best.indices[0]), bool(best.values[0] - best.values[1] < _ROUNDING)
-    logits = logits / sampling.temperature
-    margin = _ROUNDING / sampling.temperature
-    candidates = None
-    if sampling.top_k:
-        candidates = logits.topk(min(sampling.top_k, len(logits))).indices
-    if sampling.top_p < 1:
-        return _largest_in_nucleus(logits, gumbel, sampling.top_p, margin, candidates)
-    if candidates is not None:
-        logits, gumbel = logits[candidates], gumbel[candidates]
-    best = (logits + gumbel).topk(min(2, len(logits)))
-    token = int(best.indices[0] if candidates is None else candidates[best.indices[0]])
-    return token, len(best.values) > 1 and bool(best.values[0] - best.values[1] < margin)
+@dataclass(frozen=True)
+class _Ends:
+    """When a message ends."""
+
+    tokenizer: object
+    eos: set[int]
+    max_new_tokens: int
+
+    def sampled(self, message: _Message) -> Sampled | None:
+        """The message, if its last token ended it."""
+        text, finish = None, None
+        if message.drawn[-1] in self.eos:
+            finish = "eos"
+        if message.cut:
+            whole = self._text(message)
+            text = message.cut(whole)
+            finish = finish or ("label" if text != whole else None)
+        if not finish and len(message.drawn) == self.max_new_tokens:
+            finish = "length"
+        if not finish:
+            return None
+        text = self._text(message) if text is None else text
+        return Sampled(text.strip(), len(message.drawn), finish, message.close_calls)
+
+    def _text(self, message: _Message) -> str:
+        ids = [token for token in message.drawn if token not in self.eos]
+        return self.tokenizer.decode(ids, skip_special_tokens=True)
 
 
-def _largest_in_nucleus(logits, gumbel, top_p: float, margin: float, candidates) -> tuple[int, bool]:
-    """Largest inside the smallest set of most likely tokens with probability ``top_p`` or more."""
-    logprobs = torch.log_softmax(logits if candidates is None else logits[candidates], -1)
-    # A nucleus seldom holds more than a few tokens: sort those at the top first, all only if they are not enough.
-    size = len(logprobs)
-    for n in (min(256, size), size):
-        top = logprobs.topk(n)
-        before = top.values.exp().cumsum(-1) - top.values.exp()  # probability of what is more likely
-        if before[-1] > top_p + _NUCLEUS_ROUNDING or n == size:
-            break
-    ids = top.indices if candidates is None else candidates[top.indices]
-    perturbed = top.values + gumbel[ids]
-    winners = []
-    for edge in (top_p, top_p - _NUCLEUS_ROUNDING, top_p + _NUCLEUS_ROUNDING):
-        inside = (before < edge) | (torch.arange(n, device=before.device) == 0)
-        winners.append(torch.where(inside, perturbed, -torch.inf).topk(min(2, n)))
-    tokens = {int(winner.indices[0]) for winner in winners}
-    first = winners[0].values
-    is_close = len(tokens) > 1 or (n > 1 and bool(first[0] - first[1] < margin))
-    return int(ids[winners[0].indices[0]]), is_close
-
-
-def _text(tokenizer, ids: Sequence[int], eos: set[int]) -> str:
-    return tokenizer.decode([i for i in ids if i not in eos], skip_special_tokens=True)
+def _draw_all(model, logits, noise, sampling: Sampling, seen: Seen | None, messages: Sequence[_Message]) -> None:
+    """Draw the next token of each message; in fp32, close draws are decided by the message's own prompt alone."""
+    there = seen.there if seen else None
+    tokens, close = (found.tolist() for found in draw(logits, noise, sampling, there))
+    for row, message in enumerate(messages):
+        if close[row] and logits.dtype == torch.float32:
+            alone = _alone(model, message.prompt + message.drawn)[None]
+            own = None if there is None else there[row : row + 1]
+            tokens[row] = draw(alone, noise[row : row + 1], sampling, own)[0].item()
+        message.drawn.append(tokens[row])
+        message.close_calls += close[row]
 
 
 def _alone(model, ids: Sequence[int]) -> torch.Tensor:

@@ -69,10 +69,13 @@ def score_one_by_one(model, prompts: Sequence[Sequence[int]], tokens: LetterToke
     return _scores(torch.cat(rows), tokens, sum(len(prompt) for prompt in prompts))
 
 
-def score_on_shared_prefix(model, prompts: Sequence[Sequence[int]], tokens: LetterTokens) -> Scores:
+def score_on_shared_prefix(
+    model, prompts: Sequence[Sequence[int]], tokens: LetterTokens, batch_tokens: int | None = None
+) -> Scores:
     """Score prompts in batches on the attention cache of the tokens that all of them begin with.
 
-    Parameters and result as in `score_one_by_one`. The shared beginning (conversation, and the instruction
+    Parameters and result as in `score_one_by_one`; ``batch_tokens`` are about as many as one forward pass takes
+    (`BATCH_TOKENS` if None). The shared beginning (conversation, and the instruction
     that every item begins with) is found in the tokens themselves, so that no prompt is tokenized in pieces.
     So are stems that only some prompts share (an item that is asked in several orders of its options): where
     that saves enough, each of them is computed once too.
@@ -81,17 +84,17 @@ def score_on_shared_prefix(model, prompts: Sequence[Sequence[int]], tokens: Lett
     n_shared = min(_common_length(prompts), min(map(len, prompts)) - tokens.positions)
     rests = [list(prompt[n_shared:]) for prompt in prompts]
     alone, groups = _grouped(rests, tokens.positions)
-    budget = BATCH_TOKENS[model.device.type]
+    budget = batch_tokens or BATCH_TOKENS[model.device.type]
     with torch.inference_mode():
         prefix = shared_prefix.compute_prefix(model, list(prompts[0][:n_shared]))
-        logits, computed = _end_logits(model, prefix, {i: rests[i] for i in alone}, tokens.positions)
+        logits, computed = _end_logits(model, prefix, {i: rests[i] for i in alone}, tokens.positions, budget)
         for batch in _batches([group.n_stem for group in groups], budget):
             some = [groups[k] for k in batch]
             shared = [rests[group.members[0]][: group.n_stem] for group in some]
             stems = shared_prefix.compute_stems(model, prefix, shared)
             ends = {i: rests[i][group.n_stem :] for group in some for i in group.members}
             stem_of = {i: k for k, group in enumerate(some) for i in group.members}
-            more, n_computed = _end_logits(model, prefix, ends, tokens.positions, stems, stem_of)
+            more, n_computed = _end_logits(model, prefix, ends, tokens.positions, budget, stems, stem_of)
             logits |= more
             computed += n_computed + len(shared) * max(map(len, shared))
         stacked = torch.stack([logits[i] for i in range(len(prompts))])
@@ -99,14 +102,14 @@ def score_on_shared_prefix(model, prompts: Sequence[Sequence[int]], tokens: Lett
 
 
 def _end_logits(
-    model, prefix, ends, n_scored, stems=None, stem_of=None
+    model, prefix, ends, n_scored, budget, stems=None, stem_of=None
 ) -> tuple[dict[int, torch.Tensor], int]:
     """Logits at the last ``n_scored`` positions of each prompt, by its index, and the tokens computed.
 
     ``ends`` has the tokens of each prompt that follow the prefix, or the stem that ``stem_of`` names.
     """
     prompts, logits, computed = list(ends), {}, 0
-    for batch in _batches([len(end) for end in ends.values()], BATCH_TOKENS[model.device.type]):
+    for batch in _batches([len(end) for end in ends.values()], budget):
         batch = [prompts[k] for k in batch]
         ids = shared_prefix.padded([ends[i] for i in batch], model.device)
         wanted = sorted({len(ends[i]) - back for i in batch for back in range(1, n_scored + 1)})

@@ -176,13 +176,15 @@ def _attention(
             f"shared-prefix attention does not know {asked or 'calls without a prefix'}"
         )
     before, layer = shared_prefix, module.layer_idx
+    mask = before.mask
     if before.stems is not None:
-        stem_keys, stem_values = before.stems.layers[layer]
-        key = torch.cat([stem_keys[before.stem_of], key], 2)  # (B, KV, S+T, D)
-        value = torch.cat([stem_values[before.stem_of], value], 2)
+        stem_keys, stem_values = before.stems.layers[layer]  # on this layer's GPU, where a model has several
+        stem_of, mask = before.stem_of.to(key.device), mask.to(key.device)
+        key = torch.cat([stem_keys[stem_of], key], 2)  # (B, KV, S+T, D)
+        value = torch.cat([stem_values[stem_of], value], 2)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     attend = _attend_flash if query.device.type == "cpu" and query.dtype == torch.float32 else _attend
-    return attend(query, key, value, *before.prefix.layers[layer], scaling, before.mask).contiguous(), None
+    return attend(query, key, value, *before.prefix.layers[layer], scaling, mask).contiguous(), None
 
 
 def _attend(q, k, v, prefix_k, prefix_v, scale, mask=None):

@@ -1,0 +1,75 @@
+"""What a run takes is counted on its own prompts, before anything is computed."""
+
+import pytest
+from fakes import FakeRespondent, language_model
+
+from valuestab_utils import plan
+from valuestab_utils.conversations import MAX_NEW_TOKENS
+from valuestab_utils.study import plan_study
+
+SIZES = {"topics": ["joke", "chess"], "n_personas": 3, "seeds": [1], "populations": ["fictional_characters"]}
+
+
+@pytest.fixture
+def study(monkeypatch, tmp_path):
+    def study(respondent=None, **asked):
+        respondent = respondent or language_model()
+        monkeypatch.setattr("valuestab_utils.study._load", lambda model, dtype: respondent)
+        return plan_study("smoke", results_dir=tmp_path, **SIZES | {"parts": ["pvq"]} | asked)
+
+    return study
+
+
+def test_counts_are_those_of_the_sessions(study):
+    row = plan.plan_table(study()).iloc[0]
+    assert (row["sessions"], row["missing"], row["queries"]) == (6, 6, 6 * 40)
+    # A byte is a token here: 40 whole prompts have the conversation 40 times, the engine once a session.
+    assert row["naive_tokens"] - row["unique_tokens"] > 6 * 39 * MAX_NEW_TOKENS
+    assert plan.messages_to_write(study()) == {"tiny": 6}
+
+
+def test_balanced_orders_ask_every_item_six_times(study):
+    row = plan.plan_table(study(populations=["none"], parts=["orders"])).set_index("orders")
+    assert row.loc["balanced", "queries"] == 6 * row.loc["second", "queries"]
+
+
+def test_what_is_there_is_not_counted_again(study):
+    fake = FakeRespondent()
+    planned = study(fake)
+    planned.answers()
+    row = plan.plan_table(planned).iloc[0]
+    assert (row["sessions"], row["missing"], row["queries"], row["naive_tokens"]) == (6, 0, 0, 0)
+    assert plan.messages_to_write(planned) == {"fake": 0}
+    assert plan.messages_to_write(study(fake, n_messages=3)) == {"fake": 12}
+
+
+def test_what_two_parts_have_is_counted_once(study):
+    table = plan.plan_table(study(parts=["pvq", "induction"])).set_index("part")
+    assert table.loc["pvq", "missing"] == 6 and table.loc["induction", ["missing", "queries"]].tolist() == [0, 0]
+
+
+def test_nothing_is_left_by_counting(study, tmp_path):
+    plan.report(study(), measure=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_report_says_tokens_memory_and_time(study, monkeypatch, tmp_path):
+    rates = plan.Rates(scored=1000.0, prompt_s=2.0, step_s=0.5, batch=3)
+    monkeypatch.setattr(plan, "calibrate", lambda study, model: rates)
+    lines = "\n".join(plan.report(study()))
+    assert "6 messages and the answers of 6 sessions are missing: 240 queries, at most" in lines
+    assert "GiB of weights in float32" in lines
+    assert "about 104 s for conversations" in lines.replace("2 min", "104 s")  # two batches of 2 + 100 x 0.5 s
+
+
+def test_calibration_measures_and_keeps_nothing(study, tmp_path):
+    rates = plan.calibrate(study(), "tiny")
+    assert rates.scored > 0 and rates.prompt_s >= 0 and rates.step_s >= 0 and rates.batch == 6
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_command_refuses_in_one_sentence(capsys):
+    assert plan.main(["--profile", "quik"]) == 1
+    assert "Unknown profile 'quik'" in capsys.readouterr().err
+    assert plan.main(["n_persons=8"]) == 1
+    assert "n_personas" in capsys.readouterr().err
