@@ -25,9 +25,9 @@ THINKS = (
 )
 
 
-def entry(tmp_path, text):
-    (tmp_path / "models.yaml").write_text(f"mine: {text}")
-    return known_models(tmp_path / "models.yaml")["mine"]
+def entry(tmp_path, text, file="models.yaml"):
+    (tmp_path / file).write_text(f"mine: {text}")
+    return known_models(tmp_path / file)["mine"]
 
 
 def test_the_papers_21_models_are_there_in_their_formats_and_precisions():
@@ -63,7 +63,7 @@ def test_what_an_entry_leaves_out_is_found_out_from_the_model(tmp_path):
     card = entry(tmp_path, "{family: F}")
     assert (card.source, card.format, card.sampling, card.template) == ("mine", None, None, {})
     assert not (card.remote_code or card.api or card.paper)
-    assert entry(tmp_path / "..", "{family: F, sampling: plain}").sampling == PLAIN
+    assert entry(tmp_path, "{family: F, sampling: plain}", "other.yaml").sampling == PLAIN
 
 
 def test_sampling_that_is_left_out_is_the_checkpoints_own_and_plain_is_plain():

@@ -16,7 +16,7 @@ from valuestab_utils.parameters import for_notebooks
 from valuestab_utils.redaction import redact, redact_json, secrets
 
 TOKEN = "hf_only_for_this_test_1234567890"
-ODD = 'odd&"key"<with>/all\\signs'
+ODD = 'odd&"key"<with>/all\\zebra_signs'
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def assert_nowhere(folder, *texts):
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert files
     for text in [*texts, *(path.read_text(encoding="utf-8") for path in files), *(str(path) for path in files)]:
-        assert TOKEN not in text and "all\\signs" not in text and "key&#34;&lt;with" not in text
+        assert TOKEN not in text and "zebra_signs" not in text
 
 
 def test_secrets_are_told_by_the_names_of_their_variables():
@@ -40,9 +40,9 @@ def test_secrets_are_told_by_the_names_of_their_variables():
 
 def test_every_form_of_a_secret_is_replaced():
     assert redact(f"Bearer {TOKEN}, {TOKEN}-longer.") == "Bearer ***, ***."
-    for form in (ODD, json.dumps(ODD)[1:-1], "odd&amp;&quot;key&quot;&lt;with&gt;/all\\signs"):
+    for form in (ODD, json.dumps(ODD)[1:-1], "odd&amp;&quot;key&quot;&lt;with&gt;/all\\zebra_signs", repr(ODD)[1:-1]):
         assert redact(f"[{form}]") == "[***]"
-    assert redact("odd%26%22key%22%3Cwith%3E%2Fall%5Csigns") == "***"
+    assert redact("odd%26%22key%22%3Cwith%3E%2Fall%5Czebra_signs") == "***"
 
 
 def test_a_document_stays_one(monkeypatch):
@@ -105,5 +105,5 @@ def test_the_command_line_and_a_failed_notebook(tmp_path, monkeypatch, capsys):
     assert_nowhere(output, said.out, said.err)
     assert driver.main([f"results_dir={TOKEN}", "--output", str(output)]) == 1
     said = capsys.readouterr()
-    assert "holds the secret HF_TOKEN" in said.err or "Unknown parameter" in said.err
+    assert "holds the secret HF_TOKEN" in said.err
     assert_nowhere(output, said.out, said.err)

@@ -1,7 +1,6 @@
 """Code from a model's repository runs for models that are named, and for no other; hub models come from one commit."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +14,7 @@ from valuestab_utils.loading import load_model
 from valuestab_utils.model_cards import ModelCard
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-# A Llama that adds a table to its logits, from a buffer that is not in the checkpoint. It leaves a trace when it is run.
+# A Llama that adds a table to its logits, from a buffer that is not in the checkpoint. It leaves a trace when run.
 CODE = '''
 import os
 import torch
@@ -186,7 +185,7 @@ def test_code_from_the_hub_is_run_at_that_commit_and_only_if_named(tmp_path, tra
     monkeypatch.setenv(remote_code.VARIABLE, "owner/own")
     model = load_model("owner/own")
     assert model.settings["remote_code"] == COMMIT and type(model.model).__name__ == "OwnForCausalLM"
-    assert COMMIT in type(model.model).__module__.replace("_dot_", ".") and Path(trace).exists()
+    assert COMMIT in type(model.model).__module__ and trace.exists()
 
 
 def test_a_commit_that_cannot_be_told_is_an_error(tmp_path, trace, monkeypatch):

@@ -87,7 +87,7 @@ def _card(name: str, entry: dict) -> ModelCard:
             remote_code=_switch(entry, "remote_code"),
             api=_switch(entry, "api"),
         )
-    except (KeyError, TypeError, ValuestabError) as error:
+    except (KeyError, TypeError, ValueError, ValuestabError) as error:
         raise ValuestabError(
             f"The entry of {name!r} in models.yaml is not as it must be ({type(error).__name__}: {error}): "
             "write it like the others there."

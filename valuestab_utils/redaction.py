@@ -60,7 +60,7 @@ def secret_in(text: str) -> str | None:
 
 
 def redact(text: str) -> str:
-    """The text with ``***`` in place of each secret, also where it is escaped as in JSON, HTML or a URL.
+    """The text with ``***`` in place of each secret, also where it is escaped as in Python, JSON, HTML or a URL.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def _forms() -> list[str]:
     forms = set()
     for value in secrets().values():
         forms |= {value, html.escape(value), html.escape(value, quote=False), quote(value, safe="")}
-        forms |= {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+        forms |= {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
     return sorted(forms, key=len, reverse=True)  # a secret may be part of a longer one
 
 
