@@ -19,7 +19,8 @@ STAMP := $(VENV)/.stamp
 MODEL_CARD := data/models/SmolLM2-135M-Instruct/model.json
 RUN := $(VENV)/bin/python -m
 
-# Every other variable given on the command line is a parameter of the notebooks: make reproduce n_personas=8
+# Every other variable given on the command line is a parameter of the notebooks (make reproduce n_personas=8), but for
+# those that begin with VALUESTAB_: they are the package's own, and reach it through the environment.
 OWN := PROFILE MODEL PYTHON VENV PIP_ARGS CONFIRM SHELL SHAPE PERSONAS
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 define NEWLINE
@@ -28,7 +29,7 @@ define NEWLINE
 endef
 # A variable's value as it was typed, as one word for the shell whatever is in it (a line break becomes a space).
 quoted = '$(subst ','\'',$(subst $(NEWLINE), ,$(value $1)))'
-PARAMETERS = $(foreach v,$(sort $(filter-out $(OWN),$(GIVEN))),$v=$(call quoted,$v))
+PARAMETERS = $(foreach v,$(sort $(filter-out $(OWN) VALUESTAB_%,$(GIVEN))),$v=$(call quoted,$v))
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

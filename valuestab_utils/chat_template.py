@@ -6,7 +6,8 @@ demand that user and assistant alternate, beginning with the user. Each is found
 
 import functools
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 import jinja2
@@ -36,14 +37,16 @@ class ChatTemplate:
     ----------
     tokenizer : transformers.PreTrainedTokenizerBase
         With a ``chat_template``.
+    variables : mapping, optional
+        What the template is given beside the messages, such as ``{"enable_thinking": False}``.
 
     Raises
     ------
     ValuestabError
-        If the tokenizer has no chat template.
+        If the tokenizer has no chat template, or its template has no such variable.
     """
 
-    def __init__(self, tokenizer):
+    def __init__(self, tokenizer, variables: Mapping[str, object] | None = None):
         if not tokenizer.chat_template:
             raise ValuestabError(
                 f"The tokenizer of {tokenizer.name_or_path!r} has no chat template, which the tuned formats need: "
@@ -51,11 +54,19 @@ class ChatTemplate:
             )
         self.tokenizer = tokenizer
         self._source = tokenizer.get_chat_template()
+        self._variables = dict(variables or {})
+        for name in self._variables:
+            if name not in self._source:
+                raise ValuestabError(
+                    f"The chat template of {tokenizer.name_or_path!r} has no variable {name!r}, which the entry of "
+                    "the model in data/models.yaml sets: take it out there."
+                )
 
     @property
     def digest(self) -> str:
-        """First 12 hexadecimal digits of the SHA-256 of the template's source."""
-        return hashlib.sha256(self._source.encode()).hexdigest()[:12]
+        """First 12 hexadecimal digits of the SHA-256 of the template's source, and of its variables if any are set."""
+        variables = json.dumps(self._variables, sort_keys=True) if self._variables else ""
+        return hashlib.sha256((self._source + variables).encode()).hexdigest()[:12]
 
     @functools.cached_property
     def accepts_system(self) -> bool:
@@ -138,6 +149,7 @@ class ChatTemplate:
             add_generation_prompt=going_on,
             continue_final_message=begun is not None,
             date_string=_DATE,
+            **self._variables,
         )
 
     def _bos_before(self, text: str) -> str:

@@ -3,13 +3,19 @@
 import difflib
 from collections.abc import Iterable
 
+from valuestab_utils.redaction import redact
+
 
 class ValuestabError(Exception):
     """Bad input, or a result that cannot be trusted, told in one sentence.
 
     The message names the thing, says what was expected and what to do. Command lines print it without a
-    traceback; notebooks show it as the last line of the failed cell.
+    traceback; notebooks show it as the last line of the failed cell. A secret in it (a token that a library put into
+    its own message) is replaced by ``***``.
     """
+
+    def __init__(self, message: str):
+        super().__init__(redact(message))
 
 
 def check_known(kind: str, name: str, known: Iterable[str]) -> str:

@@ -23,9 +23,11 @@ from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
+from papermill.iorw import papermill_io
 
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.progress import mirror
+from valuestab_utils.redaction import redact, redact_json
 
 _KERNEL = "python3"
 # The template's scripts come from the network, and serve formulas and diagrams only: the page does without
@@ -40,7 +42,8 @@ _PAGE = """{%- extends 'index.html.j2' -%}
 def execute(notebook: Path, parameters: Mapping[str, object], output: Path) -> None:
     """Execute one notebook in its own folder; ``output`` and a page (.html) appear only if it succeeds.
 
-    Its progress bars are shown on this process' standard error too.
+    Its progress bars are shown on this process' standard error too. Secrets of the environment that it prints are
+    written as ``***`` (see `valuestab_utils.redaction`).
 
     Parameters
     ----------
@@ -55,8 +58,9 @@ def execute(notebook: Path, parameters: Mapping[str, object], output: Path) -> N
     ValuestabError
         If the notebook fails, in the notebook's own words where it raised a ValuestabError itself.
     """
-    running = output.with_name(f".{output.stem}.{os.getpid()}.ipynb")
+    running = output.absolute().with_name(f".{output.stem}.{os.getpid()}.ipynb")
     failed = output.with_name(f"{output.stem}.failed.ipynb")
+    papermill_io.register(str(running), _Redacting)
     try:
         with mirror(sys.stderr):
             papermill.execute_notebook(
@@ -73,14 +77,14 @@ def execute(notebook: Path, parameters: Mapping[str, object], output: Path) -> N
                 ],  # it would log, among others, each interruption
             )
         page = running.with_suffix(".html")
-        page.write_text(to_page(running, title=output.stem), encoding="utf-8")
+        page.write_text(redact(to_page(running, title=output.stem)), encoding="utf-8")
         os.replace(page, output.with_suffix(".html"))
         os.replace(running, output)
     except PapermillExecutionError as error:
         os.replace(running, failed)
         if error.ename == ValuestabError.__name__:
             raise ValuestabError(error.evalue) from error
-        said = " ".join(f"{error.ename}: {error.evalue}".split())[:300]
+        said = redact(" ".join(f"{error.ename}: {error.evalue}".split()))[:300]  # a secret must not be cut first
         raise ValuestabError(
             f"{notebook.name} failed in its cell [{error.exec_count}] with {said} (all of it is in {failed})."
         ) from error
@@ -97,6 +101,18 @@ def execute(notebook: Path, parameters: Mapping[str, object], output: Path) -> N
     finally:
         running.unlink(missing_ok=True)
         running.with_suffix(".html").unlink(missing_ok=True)
+
+
+class _Redacting:
+    """How papermill writes the running notebook, each of its states: without secrets."""
+
+    @staticmethod
+    def write(content: str, path: str) -> None:
+        Path(path).write_text(redact_json(content), encoding="utf-8")
+
+    @staticmethod
+    def pretty_path(path: str) -> str:
+        return path
 
 
 def remove_outputs(folder: Path, names: Sequence[str]) -> None:

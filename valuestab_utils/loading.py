@@ -10,13 +10,16 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
+from transformers.utils.hub import resolve_revision
 
-from valuestab_utils import quantization
+from valuestab_utils import quantization, qwen1, remote_code
 from valuestab_utils.device_memory import fits_on_one_gpu
 from valuestab_utils.embedded import EMBEDDED_NAME, ensure_embedded_model
 from valuestab_utils.errors import ValuestabError, check_known
 from valuestab_utils.model_cards import known_models, model_card
 from valuestab_utils.models import LanguageModel, Unloaded
+
+qwen1.register()
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -24,7 +27,7 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 _PARTS = {
     "config.json": ["config.json"],
     "weights (*.safetensors or *.bin)": ["*.safetensors", "*.bin"],
-    "tokenizer (tokenizer.json and the like)": ["tokenizer*", "vocab*", "merges*", "*tokens*.json"],
+    "tokenizer (tokenizer.json and the like)": ["tokenizer*", "vocab*", "merges*", "*tokens*.json", "*.tiktoken"],
 }
 
 
@@ -34,7 +37,8 @@ def load_model(model: str, dtype: str = "auto", device: str = "auto", lazily: bo
     Parameters
     ----------
     model : str
-        See `model_card`.
+        See `model_card`. Code from its repository is run only if the user allows it for this model by name (see
+        `valuestab_utils.remote_code`).
     dtype : {"auto", "float32", "float16", "bfloat16", "8bit", "4bit"}
         "auto" is float32 on a CPU and the checkpoint's own type on a GPU. "4bit" (NF4) and "8bit" (the weights of
         LLM.int8()) quantize by bitsandbytes what is multiplied in every layer, experts included; embeddings, the
@@ -53,6 +57,7 @@ def load_model(model: str, dtype: str = "auto", device: str = "auto", lazily: bo
         Unknown model or dtype, or one that cannot be loaded.
     """
     card = model_card(model)
+    may_run_code = remote_code.is_allowed(model, card)
     check_known("dtype", dtype, ["auto", *_DTYPES, *quantization.SUFFIXES])
     variant = dtype if dtype in quantization.SUFFIXES else None
     spread = device == "auto" and torch.cuda.device_count() > 1
@@ -65,12 +70,26 @@ def load_model(model: str, dtype: str = "auto", device: str = "auto", lazily: bo
     source = str(ensure_embedded_model()) if card.source == "embedded" else card.source
     checksum = folder_checksum(Path(source)) if Path(source).is_dir() else None
     with _one_sentence(model):
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-        generation_config = _generation_config(source, config)
-        settings = _loading_settings(model, config, dtype, device)
-        if spread and not fits_on_one_gpu(config, variant or settings["dtype"]):
+        commit = None if checksum else _hub_commit(source)
+        code = remote_code.find_code(model, source, commit) if may_run_code else None
+        if code and variant:
+            raise ValuestabError(
+                f"Model {model!r} runs code of its own, whose layers are not quantized here: take dtype='auto'."
+            )
+        place = ({"revision": commit} if commit else {}) | {"trust_remote_code": code is not None}
+        tokenizer = AutoTokenizer.from_pretrained(source, **place)
+        config = AutoConfig.from_pretrained(source, **place)
+        if code:
+            remote_code.check_class(model, source, commit, config)
+        generation_config = _generation_config(source, commit, config)
+        settings = _loading_settings(model, config, dtype, device) | place
+        if spread and (code or not fits_on_one_gpu(config, variant or settings["dtype"])):
             settings["device_map"] = "auto"
+    if not (checksum or commit):
+        raise ValuestabError(
+            f"It cannot be told which commit of {source!r} was loaded, which results must say: connect this machine "
+            "to the Hugging Face hub, or give a model folder."
+        )
 
     def load():
         return _load_weights(model, source, config, dtype, device, settings)
@@ -79,14 +98,21 @@ def load_model(model: str, dtype: str = "auto", device: str = "auto", lazily: bo
         weights = Unloaded(config, generation_config, settings["dtype"], load)
     else:
         weights = load()
-    return LanguageModel(card, weights, tokenizer, checksum or config._commit_hash, variant)
+    return LanguageModel(card, weights, tokenizer, checksum or commit, variant, code)
 
 
-def _generation_config(source: str, config) -> GenerationConfig:
+def _hub_commit(source: str) -> str | None:
+    """The commit that a hub id stands for now, so that all files come from it; None if the hub does not say."""
+    revision = resolve_revision(source)  # a str with the commit beside it, or what it was given
+    return getattr(revision, "resolved", None)
+
+
+def _generation_config(source: str, commit: str | None, config) -> GenerationConfig:
     """The checkpoint's own file, which must be readable if it is there; else what the config has of it."""
-    if cached_file(source, "generation_config.json", _raise_exceptions_for_missing_entries=False) is None:
+    place = {"revision": commit} if commit else {}
+    if cached_file(source, "generation_config.json", _raise_exceptions_for_missing_entries=False, **place) is None:
         return GenerationConfig.from_model_config(config)
-    return GenerationConfig.from_pretrained(source)
+    return GenerationConfig.from_pretrained(source, **place)
 
 
 def _loading_settings(model: str, config, dtype: str, device: str) -> dict:
@@ -109,8 +135,10 @@ def _load_weights(model: str, source: str, config, dtype: str, device: str, sett
     settings = settings | {"dtype": settings["dtype"] or "auto"}
     with _one_sentence(model):
         loaded, report = AutoModelForCausalLM.from_pretrained(
-            source, config=config, trust_remote_code=False, output_loading_info=True, **settings
+            source, config=config, output_loading_info=True, **settings
         )
+        if settings["trust_remote_code"]:
+            remote_code.restore_buffers(loaded)
         return _finished(model, loaded, report, dtype, device)
 
 
@@ -147,7 +175,8 @@ def _one_sentence(model: str):
         raise
     except Exception as error:  # the libraries below have no common error for what they cannot load
         reason = (str(error).strip().splitlines() or [""])[0].rstrip(".: ")
-        near = difflib.get_close_matches(model, known_models(), n=1, cutoff=0.8)
+        others = [name for name, card in known_models().items() if name != model and not card.api]
+        near = difflib.get_close_matches(model, others, n=1, cutoff=0.8)
         raise ValuestabError(
             f"Model {model!r} could not be loaded ({type(error).__name__}: {reason}): give a folder with "
             "config, weights and tokenizer, a hub id that this machine can reach, or a name in "

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -30,6 +30,14 @@ class ModelCard:
     family : str
     sampling : Sampling or None
         None takes what the model's own generation_config.json says.
+    template : dict
+        Variables for its chat template.
+    paper : tuple of str
+        How paper 001 ran it ("16bit", "4bit", "api"); empty if it is not among the paper's models.
+    remote_code : bool
+        Whether it can only be loaded by running code from its repository.
+    api : bool
+        Whether it is no checkpoint, but is asked through its maker's API.
     """
 
     name: str
@@ -37,6 +45,14 @@ class ModelCard:
     format: str | None
     family: str
     sampling: Sampling | None
+    template: dict[str, object] = field(default_factory=dict)
+    paper: tuple[str, ...] = ()
+    remote_code: bool = False
+    api: bool = False
+
+
+_ENTRIES = ["id", "format", "family", "sampling", "template", "paper", "remote_code", "api"]
+_IN_PAPER = {"16bit": "auto", "4bit": "4bit", "api": "auto"}  # with the dtype that is asked for
 
 
 @functools.cache
@@ -59,19 +75,55 @@ def known_models(path: Path = DATA / "models.yaml") -> dict[str, ModelCard]:
 def _card(name: str, entry: dict) -> ModelCard:
     try:
         for key in entry:
-            check_known("entry", key, ["id", "format", "family", "sampling"])
+            check_known("entry", key, _ENTRIES)
         return ModelCard(
             name=slug(name),
             source=entry.get("id", name),
-            format=check_known("format", entry["format"], FORMATS),
+            format=check_known("format", entry["format"], FORMATS) if "format" in entry else None,
             family=entry["family"],
-            sampling=Sampling(**entry.get("sampling", {})),
+            sampling=_sampling(entry["sampling"]) if "sampling" in entry else None,
+            template=dict(entry.get("template", {})),
+            paper=tuple(check_known("way to run", kind, _IN_PAPER) for kind in entry.get("paper", [])),
+            remote_code=_switch(entry, "remote_code"),
+            api=_switch(entry, "api"),
         )
-    except (KeyError, TypeError, ValuestabError) as error:
+    except (KeyError, TypeError, ValueError, ValuestabError) as error:
         raise ValuestabError(
             f"The entry of {name!r} in models.yaml is not as it must be ({type(error).__name__}: {error}): "
             "write it like the others there."
         ) from error
+
+
+def _sampling(given: object) -> Sampling:
+    return Sampling() if given == "plain" else Sampling(**given)
+
+
+def _switch(entry: dict, name: str) -> bool:
+    value = entry.get(name, False)
+    if type(value) is not bool:
+        raise TypeError(f"{name} is {value!r}, where true or false is expected")
+    return value
+
+
+def paper_runs() -> tuple[tuple[str, str], ...]:
+    """The 21 models of paper 001 (section 4.1), as they are asked for here.
+
+    Returns
+    -------
+    tuple of (str, str)
+        What to give as ``model`` and ``dtype``. On a GPU, "auto" is the 16 bit of the checkpoint, but for those
+        that were saved in 32 bit: these need "float16" to be as in the paper.
+
+    Examples
+    --------
+    >>> len(paper_runs()), paper_runs()[0]
+    (21, ('mistralai/Mistral-7B-v0.1', 'auto'))
+    """
+    return tuple(
+        (f"api:{name}" if card.api else name, _IN_PAPER[kind])
+        for name, card in known_models().items()
+        for kind in card.paper
+    )
 
 
 def model_card(model: str) -> ModelCard:
@@ -81,10 +133,15 @@ def model_card(model: str) -> ModelCard:
     ------
     ValuestabError
         If it is none of these; the nearest known name is suggested. Or if it is the name that results of a known
-        model in 4 or 8 bit go by.
+        model in 4 or 8 bit go by, or that of a model which is asked through an API.
     """
     if model in known_models():
-        return known_models()[model]
+        card = known_models()[model]
+        if card.api:
+            raise ValuestabError(
+                f"{model!r} is no checkpoint that could be loaded, but a model behind an API: ask for 'api:{model}'."
+            )
+        return card
     for dtype, suffix in SUFFIXES.items():
         if model.removesuffix(suffix) in known_models():
             raise ValuestabError(

@@ -60,13 +60,17 @@ class LanguageModel(Respondent):
         What identifies the weights: a hub commit, or a checksum of local ones.
     variant : str, optional
         "4bit" or "8bit" if the model was quantized so; its name then ends in -4b or -8b.
+    code : str, optional
+        What identifies the code of the model's own that is run (see `valuestab_utils.remote_code.find_code`).
     """
 
-    def __init__(self, card: ModelCard, model, tokenizer, revision: str, variant: str | None = None):
+    def __init__(
+        self, card: ModelCard, model, tokenizer, revision: str, variant: str | None = None, code: str | None = None
+    ):
         self.card, self._model, self.tokenizer, self.revision = card, model, tokenizer, revision
-        self.variant = variant
+        self.variant, self.code = variant, code
         self.name, self.family = quantization.variant_name(card.name, variant), card.family
-        self.template = ChatTemplate(tokenizer) if tokenizer.chat_template else None
+        self.template = ChatTemplate(tokenizer, card.template) if tokenizer.chat_template else None
         self.sampling = card.sampling or _own_sampling(card.name, model.generation_config)
         self.context_length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.tokens_computed = 0
@@ -118,7 +122,7 @@ class LanguageModel(Respondent):
     def settings(self) -> dict:
         """All that decides this model's results beside the sessions themselves.
 
-        ``quantization`` is there for quantized models only.
+        ``quantization`` is there for quantized models only, ``remote_code`` for those that run code of their own.
         """
         own = quantization.own_quantization(self._model.config)
         quantized = quantization.describe(self.variant, self._model.dtype) if self.variant else own
@@ -128,7 +132,11 @@ class LanguageModel(Respondent):
             "dtype": self.variant or str(self._model.dtype).removeprefix("torch."),
             "chat_template": self.template.digest if self.template else "none",
             "sampling": asdict(self.sampling),
-        } | ({"quantization": quantized} if quantized else {})
+        } | {
+            name: value
+            for name, value in (("quantization", quantized), ("remote_code", self.code))
+            if value
+        }
 
     def speak(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Text]:
         """Sample a message for each prompt, in one batch, or in as few as a GPU's memory has room for."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.redaction import is_secret_name, secret_in
 
 _ANYTHING = object()  # default of a parameter whose value is no literal
 _NAMES = ("profile", "model")  # text, whatever they look like
@@ -115,7 +116,7 @@ def for_notebooks(given: Mapping[str, str], declared: Mapping[str, Mapping[str, 
     ------
     ValuestabError
         If no notebook has a parameter of that name (the nearest is suggested), or the value is not of the
-        type of its default.
+        type of its default, or holds a secret of the environment.
 
     Examples
     --------
@@ -123,7 +124,8 @@ def for_notebooks(given: Mapping[str, str], declared: Mapping[str, Mapping[str, 
     {'first': {'n': 8}, 'second': {}}
     """
     names = sorted(set().union(*declared.values()))
-    for name in given:
+    for name, text in given.items():
+        _check_no_secret(name, text)
         check_known("parameter", name, names)
     return {
         notebook: {
@@ -157,6 +159,16 @@ def split_words(words: Sequence[str]) -> dict[str, str]:
             raise ValuestabError(f"The parameter {name!r} is given twice: give it once.")
         found[name] = value
     return found
+
+
+def _check_no_secret(name: str, text: str) -> None:
+    """Parameters are written into the executed notebooks."""
+    variable = name if is_secret_name(name) else secret_in(text)
+    if variable:
+        raise ValuestabError(
+            f"The parameter {name!r} holds the secret {variable}, and parameters are written into notebooks: set the "
+            "environment variable of that name instead."
+        )
 
 
 def _literal(node: ast.expr) -> object:

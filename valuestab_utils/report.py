@@ -15,6 +15,7 @@ from pathlib import Path
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.figure_files import load_figures
 from valuestab_utils.paths import ROOT
+from valuestab_utils.redaction import redact
 from valuestab_utils.report_page import SHOWN_ROWS, fill_page
 from valuestab_utils.report_parts import (
     ABOUT,
@@ -167,7 +168,7 @@ def _write(page: str, folder: Path) -> Path:
     path, part = folder / "report.html", folder / f".report.{os.getpid()}.html"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part.write_text(page, encoding="utf-8")
+        part.write_text(redact(page), encoding="utf-8")
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
