@@ -26,7 +26,7 @@ class Fake(FakeRespondent):
 def planned(tmp_path, monkeypatch):
     monkeypatch.setattr(study, "_load", lambda *_: Fake())
     monkeypatch.setattr(study, "ROOT", tmp_path)
-    return study.plan_study("single", n_personas=3, topics=["joke", "chess"], seeds=[1, 2])
+    return study.plan_study("single", n_personas=3, topics=["joke", "chess"], seeds=[1, 2], controls=["control-random"])
 
 
 def test_without_the_figure_there_is_no_archive(planned, tmp_path):

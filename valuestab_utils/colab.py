@@ -4,13 +4,13 @@ Only the standard library is imported here: what `install` brings must not have 
 """
 
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
-from re import match, sub
 from tempfile import TemporaryDirectory
 
 from valuestab_utils.errors import ValuestabError
@@ -72,7 +72,8 @@ def install(lock: Path = ROOT / "requirements.lock", run: Callable = subprocess.
     if not wanted:
         print("Everything that is needed is there.")
         return
-    print(f"Installing {', '.join(f'{name} {version}' for name, version in wanted.items())} ...", flush=True)
+    named = ", ".join(f"{name} {version}" for name, version in wanted.items())
+    print(f"Installing {named} (a minute or two) ...", flush=True)
     with TemporaryDirectory() as folder:
         constraints = Path(folder) / "constraints.txt"
         constraints.write_text("".join(f"{line}\n" for line in _constraints(locked, present, wanted)), encoding="utf-8")
@@ -191,8 +192,8 @@ def _constraints(locked: Mapping[str, str], present: Mapping[str, str], wanted: 
 
 
 def _release(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in match(r"\d+(\.\d+)*", version).group().split("."))
+    return tuple(int(part) for part in re.match(r"\d+(\.\d+)*", version).group().split("."))
 
 
 def _plain(name: str) -> str:
-    return sub(r"[-_.]+", "-", name).lower().strip()
+    return re.sub(r"[-_.]+", "-", name).lower().strip()
