@@ -21,18 +21,11 @@ start() {
     done
     [ "$(id -u)" = 0 ] || fail "slurmd starts jobs as their users and must be started as root"
     mkdir -p "$folder"/{state,spool,munge}
-    chmod 755 "$folder"
-    chown munge: "$folder/munge"
     dd if=/dev/urandom of="$folder/munge/key" bs=64 count=16 status=none
-    chown munge: "$folder/munge/key"
     chmod 400 "$folder/munge/key"
-    touch "$folder/munged.pid"
-    chown munge: "$folder/munged.pid"
-    # --force: the folder may lie in one that others can write to
-    setpriv --reuid=munge --regid=munge --clear-groups munged --force --key-file="$folder/munge/key" \
-        --socket="$folder/munge/socket" --pid-file="$folder/munge/pid" --log-file="$folder/munge/log" \
-        --seed-file="$folder/munge/seed"
-    cp "$folder/munge/pid" "$folder/munged.pid"
+    # --force: as root, since no other user may look into a temporary folder
+    munged --force --key-file="$folder/munge/key" --socket="$folder/munge/socket" --pid-file="$folder/munged.pid" \
+        --log-file="$folder/munge/log" --seed-file="$folder/munge/seed" || fail "munged did not start"
 
     port=$(shuf -i 20000-30000 -n 1)
     host=$(hostname -s)
@@ -74,7 +67,7 @@ END
 }
 
 case $1 in
-    start) start || { stop; exit 1; } ;;
+    start) trap '[ $? = 0 ] || stop' EXIT; start ;;
     stop) stop ;;
     *) fail "usage: tests/slurm.sh start|stop FOLDER" ;;
 esac

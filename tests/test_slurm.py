@@ -17,7 +17,9 @@ from tiny import byte_tokenizer, llama
 from valuestab_utils import slurm
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.paths import ROOT
+from valuestab_utils.slurm_jobs import notebooks_job
 from valuestab_utils.slurm_queue import Queue
+from valuestab_utils.slurm_runs import run_jobs
 from valuestab_utils.study import CONTROLS, plan_study
 
 NEEDED = os.environ.get("VALUESTAB_NEED_SLURM") == "1"
@@ -113,7 +115,7 @@ def test_shards_make_what_one_run_makes_though_a_job_is_killed(cluster, executor
     assert [outcome.error for outcome in outcomes] == [None] * 3
     # The killed job left no report, and one that was submitted again did the rest.
     assert not (tmp_path / "logs" / f"{job_id}_0_result.pkl").exists()
-    assert capsys.readouterr().err.count("Slurm has 1 job: ") == 1
+    assert capsys.readouterr().err.count("Submitted as Slurm job") == 2
     whole = plan_study(**parameters | {"results_dir": str(tmp_path / "alone")})
     whole.conversations()
     whole.answers()
@@ -131,7 +133,18 @@ def test_wrong_input_that_only_a_job_can_see_is_told_at_once(cluster, executor, 
     parameters = {"profile": str(profile), "model": str(model), "results_dir": str(tmp_path / "results")}
     with pytest.raises(ValuestabError, match="could not be written to .*Not a directory.*Said by shard"):
         slurm.compute_on_slurm(parameters, 2, executor, cluster, 3)
-    assert cluster.states() is not None
+    end = time.monotonic() + 60
+    while not all(state.ended for state in cluster.states().values()):
+        assert time.monotonic() < end, "the other jobs go on"
+        time.sleep(0.5)
+
+
+def test_what_ends_the_notebooks_is_said_by_their_job(cluster, executor, tmp_path):
+    log = tmp_path / "notebooks.log"
+    call = {"the notebooks": (["--profile=smoke", f"--output={tmp_path / 'pages'}", "seds=[1]"], log)}
+    with pytest.raises(ValuestabError, match="Unknown parameter 'seds'. Did you mean 'seeds'"):
+        run_jobs(notebooks_job, call, executor, cluster, 3, "Notebooks", log)
+    assert log.read_text().startswith("Unknown parameter 'seds'")
 
 
 def test_an_order_that_slurm_refuses_is_one_sentence(cluster, model, profile, tmp_path):

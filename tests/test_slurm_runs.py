@@ -92,7 +92,7 @@ def test_jobs_that_die_too_often_are_named_with_their_logs_when_the_others_are_d
     with pytest.raises(ValuestabError) as caught:
         cluster.run()
     said = str(caught.value)
-    assert said.startswith("2 of 3 jobs did not finish and were submitted 3 times (a ended with TIMEOUT, log ")
+    assert said.startswith("2 of 3 jobs did not finish in 3 tries (a ended with TIMEOUT, log ")
     assert str(tmp_path / "3_0_log.err") in said and "c ended with an error" in said and "b ended" not in said
 
 
@@ -123,7 +123,7 @@ def test_a_job_that_slurm_takes_back_into_its_queue_is_waited_for(tmp_path):
 
 def test_wrong_input_is_said_at_once_and_ends_the_others(tmp_path):
     cluster = Cluster(tmp_path, a=[RUNNING], b=[Outcome(1.0, error="Unknown topic 'jok'.")])
-    with pytest.raises(ValuestabError, match="Unknown topic 'jok'. .Said by b; other jobs were cancelled"):
+    with pytest.raises(ValuestabError, match="Unknown topic 'jok'. .Said by b; the other jobs were cancelled"):
         cluster.run()
     assert cluster.submitted == [["a", "b"]] and cluster.cancelled == ["1"]
 

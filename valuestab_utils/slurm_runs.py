@@ -18,7 +18,7 @@ _POLL = (1.0, 30.0)  # seconds between two looks: at first, and at most
 _DIED = "died"
 
 
-@dataclass
+@dataclass(eq=False)
 class _Task:
     """One call and the job that runs it at present."""
 
@@ -74,7 +74,7 @@ def run_jobs(
                 states = queue.states()
                 looks = [(task, _look(task, states)) for task in waiting]
                 ended = {task.name: found for task, found in looks if isinstance(found, Outcome)}
-                _raise_reported(ended)
+                _raise_reported(ended, alone=len(tasks) == 1)
                 outcomes |= ended
                 died = [task for task, found in looks if found == _DIED]
                 again = [task for task in died if task.submissions <= max_resubmits]
@@ -84,7 +84,8 @@ def run_jobs(
                 waiting = [task for task in waiting if task.name not in ended and task not in failed]
                 shown = _relay(log, shown)
                 bar.set_postfix_str(_summary(waiting, failed, states), refresh=False)
-                bar.update(len(ended))
+                if ended:
+                    bar.update(len(ended))
                 bar.refresh()
                 if waiting:
                     time.sleep(min(max(_POLL[0], (time.monotonic() - start) / 20), _POLL[1]))
@@ -135,13 +136,15 @@ def _submit(executor, function: Callable, tasks: Sequence[_Task]) -> None:
         ) from error
     for task, job in zip(tasks, jobs, strict=True):
         task.job, task.gone_since, task.submissions = job, None, task.submissions + 1
-    _say(f"Slurm has {len(jobs)} job{'s' if len(jobs) > 1 else ''}: {' '.join(_ids(tasks))}; logs: {executor.folder}")
+    array = f", an array of {len(jobs)}" if len(jobs) > 1 else ""
+    _say(f"Submitted as Slurm job {' '.join(_ids(tasks))}{array}; logs: {executor.folder}")
 
 
-def _raise_reported(ended: Mapping[str, Outcome]) -> None:
+def _raise_reported(ended: Mapping[str, Outcome], alone: bool) -> None:
     for name, outcome in ended.items():
         if outcome.error is not None:
-            raise ValuestabError(f"{outcome.error} (Said by {name}; other jobs were cancelled, results are kept.)")
+            others = "" if alone else f" (Said by {name}; the other jobs were cancelled, and results are kept.)"
+            raise ValuestabError(outcome.error + others)
 
 
 def _summary(waiting: Sequence[_Task], failed: Sequence[_Task], states: Mapping[str, JobState] | None) -> str:
@@ -161,8 +164,9 @@ def _summary(waiting: Sequence[_Task], failed: Sequence[_Task], states: Mapping[
 def _sentence_on(failed: Sequence[_Task], n_tasks: int, max_resubmits: int) -> str:
     named = "; ".join(f"{t.name} ended with {t.last_state}, log {t.job.paths.stderr}" for t in failed[:5])
     more = f"; and {len(failed) - 5} more" if len(failed) > 5 else ""
+    tries = "1 try" if max_resubmits == 0 else f"{max_resubmits + 1} tries"
     return (
-        f"{len(failed)} of {n_tasks} jobs did not finish and were submitted {max_resubmits + 1} times ({named}{more}): "
+        f"{len(failed)} of {n_tasks} jobs did not finish in {tries} ({named}{more}): "
         "read the logs, give more time or memory or fewer sessions a job; the same command computes what is missing."
     )
 
