@@ -96,6 +96,7 @@ def test_numbers_that_are_no_shard(plan, index, count, said):
         cut_to_shard(plan(), index, count)
 
 
+@pytest.mark.slow
 def test_shards_make_the_files_that_one_run_makes(plan):
     plan.respondent = language_model
     whole = plan("whole")
