@@ -9,9 +9,21 @@ export SLURM_CONF=$folder/slurm.conf
 
 fail() { echo "$*" >&2; exit 1; }
 
+# Jobs first: slurmd waits for those that it has begun to end, and they for the controller.
 stop() {
+    timeout 5 scancel --quiet --user="$(id -un)" 2> /dev/null || true
+    for _ in $(seq 40); do
+        [ -z "$(timeout 5 squeue --noheader 2> /dev/null)" ] && break
+        sleep 0.5
+    done
     for name in slurmd slurmctld munged; do
-        [ -s "$folder/$name.pid" ] && kill "$(cat "$folder/$name.pid")" 2> /dev/null || true
+        pid=$(cat "$folder/$name.pid" 2> /dev/null) || continue
+        kill "$pid" 2> /dev/null || continue
+        for _ in $(seq 20); do
+            kill -0 "$pid" 2> /dev/null || break
+            sleep 0.5
+        done
+        kill -9 "$pid" 2> /dev/null || true
     done
 }
 
