@@ -107,6 +107,8 @@ class Session:
 class Experiment:
     """All sessions of one model, format and population, asked after ``n_messages`` messages.
 
+    With ``keys``, only those sessions of them that have one of these keys (see `Session.key`): a shard's.
+
     Raises
     ------
     ValuestabError
@@ -121,6 +123,7 @@ class Experiment:
     topics: tuple[Topic, ...]
     seeds: tuple[int, ...]
     n_messages: int = 3
+    keys: frozenset[tuple[str, str, int]] | None = None
 
     def __post_init__(self):
         if type(self.n_messages) is not int or self.n_messages < 1 or self.n_messages % 2 == 0:
@@ -144,10 +147,11 @@ class Experiment:
     @property
     def sessions(self) -> tuple[Session, ...]:
         """Every session, topics outermost, so that neighbours have prompts of similar length."""
-        return tuple(
+        every = (
             Session(self.model, self.format, self.population, persona, topic, seed)
             for topic, seed, persona in itertools.product(self.topics, self.seeds, self.personas)
         )
+        return tuple(session for session in every if self.keys is None or session.key in self.keys)
 
     def only(self, session: Session) -> "Experiment":
         """The experiment cut down to one of its sessions."""
