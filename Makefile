@@ -8,6 +8,16 @@ PYTHON ?= $(shell for p in python3.11 python3; do $$p -c 'import sys; sys.exit(s
 VENV ?= .venv
 PIP_ARGS ?=
 CONFIRM ?=
+# On a cluster: make reproduce EXECUTOR=slurm PARTITION=gpu ACCOUNT=me GPUS=1 TIME=60 SHARDS=16
+EXECUTOR = local
+PARTITION =
+ACCOUNT =
+GPUS = 0
+TIME = 60
+SHARDS = 16
+CPUS = 4
+MEM =
+SBATCH =
 # ------------------------------------------------------------------------------------------------------------------
 
 .DELETE_ON_ERROR:
@@ -21,7 +31,8 @@ RUN := $(VENV)/bin/python -m
 
 # Every other variable given on the command line is a parameter of the notebooks (make reproduce n_personas=8), but for
 # those that begin with VALUESTAB_: they are the package's own, and reach it through the environment.
-OWN := PROFILE MODEL PYTHON VENV PIP_ARGS CONFIRM SHELL SHAPE PERSONAS
+CLUSTER := EXECUTOR PARTITION ACCOUNT GPUS TIME SHARDS CPUS MEM SBATCH
+OWN := PROFILE MODEL PYTHON VENV PIP_ARGS CONFIRM SHELL SHAPE PERSONAS $(CLUSTER)
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 define NEWLINE
 
@@ -31,16 +42,22 @@ endef
 quoted = '$(subst ','\'',$(subst $(NEWLINE), ,$(value $1)))'
 PARAMETERS = $(foreach v,$(sort $(filter-out $(OWN) VALUESTAB_%,$(GIVEN))),$v=$(call quoted,$v))
 
+RUN_local = valuestab_utils.reproduce
+RUN_slurm = valuestab_utils.slurm --partition=$(call quoted,PARTITION) --account=$(call quoted,ACCOUNT) \
+    --gpus=$(call quoted,GPUS) --minutes=$(call quoted,TIME) --shards=$(call quoted,SHARDS) \
+    --cpus=$(call quoted,CPUS) --mem=$(call quoted,MEM) $(if $(SBATCH),--sbatch=$(call quoted,SBATCH))
+
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo '  Variables: PROFILE (smoke, quick, paper), MODEL (name, folder or hub id), PYTHON, VENV, PIP_ARGS;'
+	@echo '  on a cluster EXECUTOR=slurm PARTITION, ACCOUNT, GPUS, TIME, SHARDS, CPUS, MEM, SBATCH; of bench SHAPE, PERSONAS;'
 	@echo "  any other is a parameter of the notebooks: make reproduce n_personas=8 seeds='[1, 2]'"
 
 plan: $(STAMP)  ## say what a run would take: sessions, queries, tokens, memory, time or price
 	@$(RUN) valuestab_utils.plan --profile=$(call quoted,PROFILE) --model=$(call quoted,MODEL) $(PARAMETERS)
 
 reproduce: $(STAMP)  ## run the notebooks: every experiment and figure, and a report
-	@$(RUN) valuestab_utils.reproduce --profile=$(call quoted,PROFILE) --model=$(call quoted,MODEL) $(PARAMETERS)
+	@$(RUN) $(or $(RUN_$(EXECUTOR)),$(error EXECUTOR must be local or slurm)) --profile=$(call quoted,PROFILE) --model=$(call quoted,MODEL) $(PARAMETERS)
 
 report: $(STAMP)  ## write the report of the last run again
 	@$(RUN) valuestab_utils.report --profile=$(call quoted,PROFILE) --model=$(call quoted,MODEL) \
