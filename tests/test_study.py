@@ -149,7 +149,7 @@ def test_the_built_in_profiles_study_the_embedded_model(name, loaded):
 
 def test_unknown_profile():
     with pytest.raises(
-        ValuestabError, match="Unknown profile 'quik'. Did you mean 'quick'. Known: paper, quick, smoke"
+        ValuestabError, match="Unknown profile 'quik'. Did you mean 'quick'. Known: paper, quick, single, smoke"
     ):
         load_profile("quik")
     with pytest.raises(ValuestabError, match="nowhere.yaml cannot be read .*data/profiles"):

@@ -28,7 +28,9 @@ ANSWER_TOKENS = 4  # the letter may follow a bracket or a blank that is a token 
 TEXT_TOKENS = 16
 
 # An answer in words that names one letter and nothing that could be read otherwise: "A little like me" does not.
-_WRITTEN = re.compile(r"\s*(?:Answer:\s*)?\(?(?:(?P<bracket>[A-Z])\)(?:[\s.,:].*)?|(?P<alone>[A-Z])[.:]?)\s*", re.DOTALL)
+_WRITTEN = re.compile(
+    r"\s*(?:Answer:\s*)?\(?(?:(?P<bracket>[A-Z])\)(?:[\s.,:].*)?|(?P<alone>[A-Z])[.:]?)\s*", flags=re.DOTALL
+)
 
 
 class ApiTemplate:
@@ -103,7 +105,7 @@ class ApiRespondent(Respondent):
 
     def keep_journal(self, results_dir: Path) -> None:
         """Keep what was answered in ``results_dir``, beside the results: deleting both asks anew."""
-        self.client.journal = Journal(Path(results_dir) / "_paid" / f"{self.name}.jsonl")
+        self.client.journal, self._found = Journal(Path(results_dir) / "_paid" / f"{self.name}.jsonl"), None
 
     def speak(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Text]:
         """Have the next message after each prompt written."""
@@ -146,10 +148,10 @@ class ApiRespondent(Respondent):
         """What so many tokens cost, in sentences; and what was spent already in this results folder."""
         usd = self.client.settings.usd(tokens_in, tokens_out)
         spent_in, spent_out = self.client.journal.spent
-        price = f"{usd:.2f} USD" if usd == usd else "unknown: set VALUESTAB_USD_PER_MTOK_IN and VALUESTAB_USD_PER_MTOK_OUT"
+        price = "unknown (VALUESTAB_USD_PER_MTOK_IN and _OUT)" if math.isnan(usd) else f"{usd:.2f} USD"
         return [
-            f"  At {self.client.host}: at most about {tokens_in:,} tokens in and {tokens_out:,} out (4 bytes a token); price: "
-            f"{price}. Paid for already: {spent_in:,} in, {spent_out:,} out."
+            f"  At {self.client.host}: at most about {tokens_in:,} tokens in and {tokens_out:,} out (4 bytes a token). "
+            f"Price: {price}. Paid for already: {spent_in:,} in, {spent_out:,} out."
         ]
 
     @property
@@ -204,8 +206,8 @@ def _model_name(response: dict) -> str:
 def _same_model(response: dict, model: str) -> dict:
     if _model_name(response) != model:
         raise ValuestabError(
-            f"The service answered as {_model_name(response)!r}, where it was {model!r} before, and the two must not mix: "
-            "ask for a model by its dated name, or give another results_dir."
+            f"The service answered as {_model_name(response)!r}, where it was {model!r} before, and the two must not "
+            "mix: ask for a model by its dated name, or give another results_dir."
         )
     return response
 

@@ -9,7 +9,6 @@ import json
 import os
 import random
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -103,7 +102,7 @@ class Client:
         self.model, self.settings = model, settings
         self.journal = Journal(None)
         self.retries = 0
-        self._lock = threading.Lock()
+        self._lock, self._stop = threading.Lock(), threading.Event()
         self._openai, self.host, self.kind = _connect(settings)
 
     def server_kind(self) -> str:
@@ -130,6 +129,7 @@ class Client:
         ValuestabError
             A request that was refused, or has failed too often; or a budget that is spent.
         """
+        self._stop.clear()
         with ThreadPoolExecutor(self.settings.concurrency) as threads:
             futures = [threads.submit(self._ask, request) for request in requests]
             for future, tell in zip(futures, done or [None] * len(futures), strict=True):
@@ -137,10 +137,15 @@ class Client:
                     future.add_done_callback(lambda f, tell=tell: tell() if _succeeded(f) else None)
             try:
                 wait(futures, return_when=FIRST_EXCEPTION)
-            finally:  # an interruption too: what has begun is paid for
+            finally:  # an interruption too: what has begun is paid for, and nothing more is begun
+                if not all(future.done() for future in futures):
+                    self._stop.set()
                 for future in futures:
                     future.cancel()
-        return [future.result() for future in sorted(futures, key=_failed_last)] and [f.result() for f in futures]
+        for future in futures:  # the failure itself, before those that were not sent because of it
+            if not future.cancelled() and future.exception():
+                raise future.exception()
+        return [future.result() for future in futures]
 
     def _ask(self, request: "Request") -> dict:
         found = self.journal.find(request.key)
@@ -179,7 +184,9 @@ class Client:
                 reason = f"status {error.status_code}: {_message(error)}"
                 spent = getattr(error, "code", None) == "insufficient_quota"
                 if spent or (error.status_code not in TRANSIENT and error.status_code < 500):
-                    raise ValuestabError(f"{self.host} refuses {what or 'a request'} ({reason}). {_advice(error)}") from error
+                    raise ValuestabError(
+                        f"{self.host} refuses {what or 'a request'} ({reason}). {_advice(error)}"
+                    ) from error
                 wait_s = _retry_after(error) or wait_s
             except openai.APIConnectionError as error:  # timeouts too
                 reason = f"{type(error).__name__}: {error.__cause__ or error}"
@@ -187,12 +194,12 @@ class Client:
                 reason = f"no readable response: {error}"
             with self._lock:
                 self.retries += 1
-            if attempt < self.settings.attempts:
-                time.sleep(wait_s)
+            if attempt < self.settings.attempts and self._stop.wait(wait_s):
+                raise ValuestabError(f"{what or 'A request'} was given up, since another failed; it had {reason}.")
         raise ValuestabError(
-            f"{self.host} failed {self.settings.attempts} times on {what or 'a request'}, last with {reason}: see whether "
-            "it runs and is not overloaded (VALUESTAB_API_CONCURRENCY, VALUESTAB_API_TIMEOUT); what was answered is kept, "
-            "and the same command goes on."
+            f"{self.host} failed {self.settings.attempts} times on {what or 'a request'}, last with {reason}: see "
+            "whether it runs and is not overloaded (VALUESTAB_API_CONCURRENCY, VALUESTAB_API_TIMEOUT); what was "
+            "answered is kept, and the same command goes on."
         )
 
     def _check_budget(self) -> None:
@@ -202,8 +209,9 @@ class Client:
             price = f", {usd:.2f} USD" if usd == usd else ""
             raise ValuestabError(
                 f"The budget for {self.model} is spent: {tokens_in:,} tokens in and {tokens_out:,} out{price}, with "
-                f"VALUESTAB_MAX_TOKENS={self.settings.max_tokens:g} and VALUESTAB_MAX_USD={self.settings.max_usd:g}. What was "
-                "answered is kept; with a larger budget, the same command goes on."
+                f"VALUESTAB_MAX_TOKENS={self.settings.max_tokens:g} and "
+                f"VALUESTAB_MAX_USD={self.settings.max_usd:g}. What was answered is kept; with a larger budget, the "
+                "same command goes on."
             )
 
 
@@ -306,10 +314,6 @@ def _number(name: str, default: float | None) -> float | None:
 
 def _succeeded(future) -> bool:
     return not future.cancelled() and future.exception() is None
-
-
-def _failed_last(future) -> bool:
-    return _succeeded(future) or future.cancelled()
 
 
 def _usage(response: Mapping) -> tuple[int, int]:

@@ -134,6 +134,7 @@ def _make(target: Path, fetch: Callable, convert: Callable, sha256: str) -> None
         folder.mkdir()
         convert(gguf, folder)
         _describe(folder, sha256)
+        gguf.rename(folder / gguf.name)  # as it came, for servers that run this form
         _settle(folder)
         os.rename(folder, target)
         _say(f"The embedded model is in {target}.")

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from valuestab_utils.errors import ValuestabError
 from valuestab_utils.prompts import LETTERS
 
 EXPERIMENT = ["model", "format", "population"]
@@ -15,12 +16,16 @@ def letter_use(answers: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row an experiment: ``letter_mass`` (mean probability on the letters), ``near_ties`` (share of answers
-        whose two likeliest letters lie within 0.1 nats), ``top_letter`` with ``top_letter_share``, and
-        ``stray_token``, the most frequent likeliest token that is no letter.
+        whose two likeliest letters lie within 0.1 nats), ``top_letter`` with ``top_letter_share`` of the answers that
+        are there, ``missing`` (share of answers that named no letter), and ``stray_token``, the most frequent likeliest
+        token that is no letter.
     """
     rows = []
     for names, part in answers.groupby(EXPERIMENT, sort=False):
-        shares = part["letter"].value_counts(normalize=True)
+        there = part.loc[part["letter"] != "", "letter"]
+        if there.empty:
+            raise ValuestabError(f"{' / '.join(names)} answered no item with a letter, so there is nothing to show.")
+        shares = there.value_counts(normalize=True)
         rows.append(
             dict(zip(EXPERIMENT, names))
             | {
@@ -28,6 +33,7 @@ def letter_use(answers: pd.DataFrame) -> pd.DataFrame:
                 "near_ties": part["near_tie"].mean(),
                 "top_letter": shares.index[0],
                 "top_letter_share": shares.iloc[0],
+                "missing": 1 - len(there) / len(part),
                 "stray_token": part["stray_token"].mode().iloc[0],
             }
         )
@@ -35,7 +41,10 @@ def letter_use(answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def letter_shares(answers: pd.DataFrame) -> pd.DataFrame:
-    """Share of answers at each letter (all equal if position had no influence). One row an experiment and letter."""
+    """Share of answers at each letter (all equal if position had no influence). One row an experiment and letter.
+
+    Answers that named no letter are at none of them.
+    """
     letters = [letter for letter in LETTERS if f"logprob_{letter}" in answers]
     return pd.DataFrame(
         dict(zip(EXPERIMENT, names)) | {"letter": letter, "share": (part["letter"] == letter).mean()}

@@ -51,6 +51,7 @@ class ModelCard:
     api: bool = False
 
 
+API = "api:"  # before the name of a model that is asked through an API
 _ENTRIES = ["id", "format", "family", "sampling", "template", "paper", "remote_code", "api"]
 _IN_PAPER = {"16bit": "auto", "4bit": "4bit", "api": "auto"}  # with the dtype that is asked for
 
@@ -127,7 +128,7 @@ def paper_runs() -> tuple[tuple[str, str], ...]:
 
 
 def model_card(model: str) -> ModelCard:
-    """Find what ``model`` means: a name in data/models.yaml, a folder, or a hub id (``owner/name``).
+    """Find what ``model`` means: a name in data/models.yaml, a folder, a hub id (``owner/name``), or ``api:NAME``.
 
     Raises
     ------
@@ -135,6 +136,12 @@ def model_card(model: str) -> ModelCard:
         If it is none of these; the nearest known name is suggested. Or if it is the name that results of a known
         model in 4 or 8 bit go by, or that of a model which is asked through an API.
     """
+    if model.startswith(API):
+        card = known_models().get(model.removeprefix(API))
+        if not re.fullmatch(r"[\w][\w.:/@-]*", model.removeprefix(API)):
+            raise ValuestabError(f"{model!r} names no model: write api: and the name that its server knows it by.")
+        known = (card.format, card.family, card.sampling) if card and card.api else (None, "API", None)
+        return ModelCard(slug("api-" + model.removeprefix(API)), model, *known)
     if model in known_models():
         card = known_models()[model]
         if card.api:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from valuestab_utils.api import ANSWER_TOKENS, ApiRespondent
 from valuestab_utils.conversations import MAX_NEW_TOKENS, missing_messages, next_prompt
 from valuestab_utils.device_memory import bytes_per_token, weight_bytes
 from valuestab_utils.errors import ValuestabError
@@ -177,7 +178,7 @@ def report(study: Study, measure: bool = True) -> list[str]:
             "whole)."
         )
         if not isinstance(respondent, LanguageModel):
-            lines += respondent.price(int(of_model["naive_tokens"].sum()), int(of_model["queries"].sum()), messages)
+            lines += _price(respondent, of_model, messages)
             continue
         lines.append(_memory(respondent, of_model))
         if measure and (messages or of_model["missing"].sum()):
@@ -187,6 +188,14 @@ def report(study: Study, measure: bool = True) -> list[str]:
                 f"{_duration(answers)} for answers, at most; figures and reading of results are not counted."
             )
     return lines
+
+
+def _price(respondent: ApiRespondent, table: pd.DataFrame, messages: int) -> list[str]:
+    """A service has no cache to speak of: each prompt is paid for whole, and each message has one."""
+    longest = (table["naive_tokens"] / table["queries"].clip(lower=1)).max()
+    tokens_in = table["naive_tokens"].sum() + messages * longest
+    tokens_out = ANSWER_TOKENS * table["queries"].sum() + messages * MAX_NEW_TOKENS
+    return respondent.price(int(tokens_in), int(tokens_out))
 
 
 def _memory(respondent: LanguageModel, table: pd.DataFrame) -> str:

@@ -171,8 +171,10 @@ def _answers(
         for rotation, order in enumerate(option_orders(session, instrument, item, how))
     ]
     orders = np.array([order for _, _, order in asked])  # (N, L), a row a prompt
-    chosen = scored.logprobs.argmax(1)  # (N,)
-    best = np.sort(scored.logprobs, 1)[:, ::-1]  # (N, L)
+    chosen = scored.logprobs.argmax(1) if scored.chosen is None else scored.chosen  # (N,)
+    answers = orders[np.arange(len(orders)), chosen]
+    if scored.chosen is not None:  # any of them may be missing: the column is one of numbers with gaps in every file
+        answers = np.where(chosen < 0, np.nan, answers)
     return pd.DataFrame(
         {
             **session.identity,
@@ -186,9 +188,9 @@ def _answers(
             "option_order": list(orders),
             **{f"logprob_{letter}": scored.logprobs[:, i] for i, letter in enumerate(letters)},
             "letter_mass": np.exp(scored.logprobs).sum(1),
-            "letter": [letters[i] for i in chosen],
-            "answer": orders[np.arange(len(orders)), chosen],
-            "near_tie": best[:, 0] - best[:, 1] < NEAR_TIE,
+            "letter": [letters[i] if i >= 0 else "" for i in chosen],
+            "answer": answers,
+            "near_tie": _near_ties(scored.logprobs),
             "stray_token": scored.stray_tokens,
             "stray_logprob": scored.stray_logprobs,
             **provenance(respondent),
@@ -202,7 +204,8 @@ def _scored(
     try:
         prompts = item_prompts(session, respondent, instrument, conversation, orders)
         scored = respondent.answer(prompts, LETTERS[: len(instrument.options)])
-        if np.isnan(scored.logprobs).any() or not np.isfinite(scored.logprobs.max(1)).all():
+        lacking = np.isnan(scored.logprobs).any() or not np.isfinite(scored.logprobs.max(1)).all()
+        if lacking and scored.chosen is None:
             raise ValuestabError(
                 f"{respondent.name} gives no letter a probability, so there is no answer to read: load it in "
                 "another dtype (float32 is safest)."
@@ -212,6 +215,15 @@ def _scored(
             raise
         raise ValuestabError(f"Session {session}: {error}") from error
     return scored
+
+
+def _near_ties(logprobs: np.ndarray) -> np.ndarray:
+    """Whether the two likeliest letters are within `NEAR_TIE`; where one has no log-probability, they are not."""
+    best = np.sort(logprobs, 1)[:, :-3:-1]  # (N, 2)
+    known = np.isfinite(best).all(1)
+    near = np.zeros(len(best), dtype=bool)
+    near[known] = best[known, 0] - best[known, 1] < NEAR_TIE
+    return near
 
 
 def _asked_with(session: Session, instrument: Instrument, conversation: Sequence[str]) -> dict[str, str]:

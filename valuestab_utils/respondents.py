@@ -3,10 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from valuestab_utils.chat_template import ChatTemplate
+from valuestab_utils.prompts import FORMATS
 from valuestab_utils.sessions import Session
 
 BYTES_PER_TOKEN = 4  # of English
@@ -58,11 +60,15 @@ class Answers:
     stray_tokens : list of str
         The most likely token that is no letter.
     stray_logprobs : ndarray, shape (N,)
+    chosen : ndarray of int, shape (N,), optional
+        Index of the chosen letter, -1 for a missing answer: of respondents that do not give every letter a
+        log-probability. For all others, the likeliest letter is chosen and no answer is missing.
     """
 
     logprobs: np.ndarray
     stray_tokens: list[str]
     stray_logprobs: np.ndarray
+    chosen: np.ndarray | None = None
 
 
 class Respondent(ABC):
@@ -78,9 +84,15 @@ class Respondent(ABC):
         All that decides its results beside the sessions.
     batch_sessions : int
         Conversations that are simulated together, unless the caller says otherwise.
+    formats : tuple of str
+        Formats in which it can be asked.
+    all_letters : bool
+        Whether every letter gets a log-probability, as balanced option orders need.
     """
 
     batch_sessions = 48
+    formats = FORMATS
+    all_letters = True
 
     name: str
     family: str
@@ -91,6 +103,9 @@ class Respondent(ABC):
     def count_tokens(self, text: str) -> int:
         """Tokens of a text: an estimate for English, where there is no tokenizer to count with."""
         return -(-len(text.encode()) // BYTES_PER_TOKEN)
+
+    def keep_journal(self, results_dir: Path) -> None:
+        """Told where results go, by who asks; a respondent that is paid for keeps there what it was given."""
 
     @abstractmethod
     def speak(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Text]:

@@ -28,7 +28,7 @@ from valuestab_utils.measurements import (
     listed,
     population_name,
 )
-from valuestab_utils.model_cards import model_card
+from valuestab_utils.model_cards import API, model_card
 from valuestab_utils.loading import load_model
 from valuestab_utils.paths import ROOT
 from valuestab_utils.profiles import PARTS, load_profile
@@ -331,14 +331,21 @@ def plan_study(
             measurements[measurement.place] = measurement
         respondents[respondent.name] = respondent
 
+    if chosen.startswith(API) and any(design.dtype for design in planned):
+        left_out[f"{chosen} is as its service runs it: the profile's 4-bit and 8-bit variants are left out."] = None
+        planned = [design for design in planned if not design.dtype]
     tested = {kind: _load(chosen, kind) for kind in dict.fromkeys(design.dtype or dtype for design in planned)}
+    directory = ROOT / "results" if results_dir is None else Path(results_dir).expanduser()
+    for respondent in tested.values():
+        respondent.keep_journal(directory)
     for design in planned:
         respondent = tested[design.dtype or dtype]
         for name in [design.format] if formats is None else formats:
             try:
+                _check_orders(respondent, design.orders)
                 add(design, respondent, _format(respondent, name))
             except ValuestabError as error:
-                if formats is not None or name == "own":
+                if (formats is not None or name == "own") and (design.orders != "balanced" or respondent.all_letters):
                     raise
                 left_out[str(error)] = None
     for design in planned:
@@ -347,7 +354,6 @@ def plan_study(
     if not measurements:
         raise ValuestabError(f"Nothing is left to be measured: {' '.join(left_out)}")
     in_order = sorted(measurements.values(), key=lambda m: PARTS.index(m.part))
-    directory = ROOT / "results" if results_dir is None else Path(results_dir).expanduser()
     run = run_name(profile, model, dtype)
     return Study(run, tuple(in_order), directory, respondents, compare, tuple(left_out))
 
@@ -392,9 +398,21 @@ def _entries(
     return entries
 
 
+def _check_orders(respondent: Respondent, orders: str) -> None:
+    if orders == "balanced" and not respondent.all_letters:
+        raise ValuestabError(
+            f"{respondent.name} does not give every letter a log-probability, which balanced orders average: they are "
+            "left out."
+        )
+
+
 def _format(respondent: Respondent, name: str) -> str:
     """The format of this name, if the respondent can be asked in it."""
     format = respondent.format if name == "own" else name
+    if format not in respondent.formats:
+        raise ValuestabError(
+            f"{respondent.name} cannot be asked in the format {format!r}: take formats={list(respondent.formats)}."
+        )
     if format != "base" and respondent.template is None:
         raise ValuestabError(
             f"{respondent.name} has no chat template, as the format {format!r} needs: take formats=['base']."
@@ -419,6 +437,12 @@ def _counted(n: int, what: str) -> str:
 
 @functools.lru_cache(maxsize=3)  # a notebook that plans twice loads its model, and its variants, once
 def _load(model: str, dtype: str) -> Respondent:
+    if model.startswith(API):
+        from valuestab_utils.api import ApiRespondent  # openai takes a second to import
+
+        if dtype != "auto":
+            raise ValuestabError(f"{model} is as its service runs it: leave dtype={dtype!r} out.")
+        return ApiRespondent(model_card(model))
     return load_model(model, dtype, lazily=True)
 
 

@@ -1,0 +1,64 @@
+"""The same model in this process and behind a real server: llama.cpp, on the file that the embedded model came in."""
+
+import numpy as np
+import pytest
+from fakes import GANDALF
+
+from valuestab_utils.api import ApiRespondent
+from valuestab_utils.conversations import next_prompt
+from valuestab_utils.embedded import EMBEDDED_FILE, EMBEDDED_NAME, ensure_embedded_model
+from valuestab_utils.instruments import load_pvq40
+from valuestab_utils.loading import load_model
+from valuestab_utils.model_cards import model_card
+from valuestab_utils.questionnaire import item_prompts
+from valuestab_utils.sessions import Session
+from valuestab_utils.topics import load_topics
+
+pytestmark = pytest.mark.slow
+
+# llama.cpp rounds activations to 8 bit where this process computes in float32. Seen on 40 items: log-probabilities of
+# letters differ by 0.24 nats at most (median 0.05), and 8 letters differ, where the two likeliest are 0.20 nats apart
+# or less. Letters are compared where they are this far apart:
+NOISE = 0.25
+SAID = ["Whom do you trust?", "I trust those who do small deeds."]
+
+
+@pytest.fixture(scope="module")
+def served():
+    llama_cpp = pytest.importorskip("xllamacpp", reason="xllamacpp has no wheel for this system")
+    gguf = ensure_embedded_model() / EMBEDDED_FILE.split("/")[-1]
+    if not gguf.exists():
+        pytest.skip(f"{gguf.name} is not in the model's folder, which was made before it was kept there")
+    settings = llama_cpp.CommonParams()
+    settings.model.path, settings.port, settings.n_ctx, settings.n_parallel = str(gguf), 0, 8192, 2
+    server = llama_cpp.Server(settings)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AZURE_OPENAI_ENDPOINT", "VALUESTAB_API_KIND", "OPENAI_API_KEY", "VALUESTAB_MAX_TOKENS"):
+            patch.delenv(name, raising=False)
+        patch.setenv("OPENAI_BASE_URL", f"{server.listening_address}/v1")
+        patch.setenv("VALUESTAB_API_CONCURRENCY", "2")
+        yield ApiRespondent(model_card(f"api:{EMBEDDED_NAME}"))
+    del server
+
+
+def test_the_server_is_known_and_gives_letters(served):
+    assert served.kind == "llamacpp" and served.template.begun_turn
+    assert served.settings["letters"] == "top 20 log-probabilities" and "/" not in served.settings["model_revision"]
+
+
+def test_letters_agree_wherever_the_two_likeliest_are_not_within_noise(served):
+    here, whole, (topic,) = load_model(EMBEDDED_NAME), load_pvq40("project"), load_topics(["joke"])
+    session = Session(EMBEDDED_NAME, "tuned_sys", "fictional_characters", GANDALF, topic, 1)
+    exact = here.answer(item_prompts(session, here, whole, SAID)[:24], "ABCDEF").logprobs
+    found = served.answer(item_prompts(session, served, whole, SAID)[:24], "ABCDEF")
+    assert np.abs(found.logprobs - exact).max() < 2 * NOISE  # also: every letter is among the likeliest 20 tokens
+    best = np.sort(exact, 1)
+    clear = best[:, -1] - best[:, -2] > NOISE
+    assert clear.sum() >= 3 and (found.chosen == exact.argmax(1))[clear].all()
+
+
+def test_it_speaks(served):
+    (topic,) = load_topics(["joke"])
+    session = Session(served.name, "tuned_sys", "fictional_characters", GANDALF, topic, 1)
+    (text,) = served.speak([next_prompt(session, served, [topic.first_message])], 20)
+    assert text.content and 1 < text.n_tokens <= 20 and text.finish in ("eos", "length")
