@@ -179,6 +179,27 @@ class Folder:
             ) from error
 
 
+def read_whole_folder(path: Path) -> pd.DataFrame:
+    """All results of a folder as one tidy frame, whichever sessions they are of.
+
+    Raises
+    ------
+    ValuestabError
+        If there are none, a file is damaged, or has other columns than the rest.
+    """
+    files = sorted(path.glob("*.parquet"))
+    if not files:
+        raise ValuestabError(f"There are no results in {path}: run the notebook that computes them.")
+    tables = [_read(file) for file in files]
+    for file, table in zip(files, tables):
+        if table.schema != tables[0].schema:
+            raise ValuestabError(
+                f"{file} has other columns than {files[0]}, as from another version of this package, and the two "
+                "must not mix: move one of them away."
+            )
+    return pa.concat_tables(tables).to_pandas()
+
+
 def check_unchanged(session: Session, then: Mapping, now: Mapping, path: Path) -> None:
     """Hold what a stored result says of the texts that it was made with to what they are now.
 
