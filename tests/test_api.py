@@ -6,16 +6,17 @@ import traceback
 from dataclasses import replace
 from email.utils import formatdate
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from fakes import GALADRIEL, GANDALF, JOKE, experiment, session, small_instrument
 from faulty_server import KEY, FaultyServer
 
-from valuestab_utils import api, api_client, study
+from valuestab_utils import api, api_client, findings, plots, study
 from valuestab_utils.conversations import next_prompt, simulate_conversations
 from valuestab_utils.errors import ValuestabError
-from valuestab_utils.letter_tables import letter_use
+from valuestab_utils.letter_tables import letter_probabilities, letter_use
 from valuestab_utils.model_cards import model_card
 from valuestab_utils.questionnaire import ask_questionnaire, item_prompts
 from valuestab_utils.sampling import Sampling
@@ -25,6 +26,8 @@ from valuestab_utils.tables import stability_table
 SMALL = small_instrument(4)
 SOME = experiment(model="api-served", n_messages=1)
 SAID = ["Tell me a joke.", "No."]
+NO_HUMANS = pd.DataFrame(columns=["measure", "ages", "value"])
+NO_CONTROL = pd.DataFrame(columns=["model", "format", "population", "instrument", "measure"])
 
 
 @pytest.fixture
@@ -87,7 +90,7 @@ def test_the_kind_is_that_of_the_model_which_is_asked_for(server):
 
 def test_a_model_that_thinks_first_is_refused_before_it_is_paid_for(server):
     server.faults = ["refused"] * 3
-    with pytest.raises(ValuestabError, match="wrote nothing within 16 tokens: a model that thinks"):
+    with pytest.raises(ValuestabError, match="wrote nothing within 8 tokens: a model that thinks"):
         respondent().settings  # noqa: B018
 
 
@@ -170,6 +173,19 @@ def test_a_missing_answer_stays_missing_and_is_counted(server, monkeypatch, tmp_
     assert letter_use(answers)["missing"].item() == pytest.approx(1 / len(answers))
 
 
+def test_what_is_shown_of_letters_without_probabilities(server, tmp_path):
+    server.logprobs = False
+    answers = run(respondent(), tmp_path)
+    use, probabilities = letter_use(answers), letter_probabilities(answers, [1, 2])
+    assert use["near_ties"].isna().all() and not answers["near_tie"].any()
+    assert "without probabilities" in findings.of_letters(use)[0] and "nan" not in findings.of_letters(use)[0]
+    assert findings.of_letter_mass(use) == findings.of_probabilities(probabilities)
+    bars = plots.letter_probability_bars(probabilities, {1: "", 2: ""}, "abcdef")
+    for figure in (plots.letter_mass_boxes(answers), bars):
+        figure.canvas.draw()
+        plt.close(figure)
+
+
 def test_missing_answers_reach_the_tables(server, tmp_path, monkeypatch):
     server.logprobs = False
     planned = planned_study(monkeypatch, tmp_path)
@@ -177,7 +193,12 @@ def test_missing_answers_reach_the_tables(server, tmp_path, monkeypatch):
     answers = planned.answers()
     of_model = answers[answers["model"] == "api-served"]
     assert of_model["answer"].isna().sum() == 1 == score_answers(of_model).missing
-    assert stability_table(of_model)["missing_answers"].tolist() == [1, 1]
+    table = stability_table(of_model)
+    assert table["missing_answers"].tolist() == [1, 1]
+    assert "% of its answers are missing." in findings.of_letters(letter_use(of_model))[0]
+    shown = plots.stability_bars(table, "fictional_characters", "rank_order", NO_HUMANS, NO_CONTROL)
+    assert not any("nan" in text.get_text() for text in shown.axes[0].texts)
+    plt.close(shown)
 
 
 def planned_study(monkeypatch, folder, **asked):

@@ -73,11 +73,11 @@ def test_a_refusal_is_a_missing_answer(refusal):
     assert likeliest_letters([kept_tops(response(**refusal))], "AB").chosen[0] == -1
 
 
-@pytest.mark.parametrize("broken", [{}, {"choices": []}, {"choices": [1]}, {"choices": [{"message": {"content": "A"}}]}])
-def test_a_response_that_lacks_something_is_told_apart_from_a_missing_answer(broken):
+@pytest.mark.parametrize("choices", [None, [], [1], [{"message": {"content": "A"}}]])
+def test_a_response_that_lacks_something_is_told_apart_from_a_missing_answer(choices):
     for keep in (kept_text, kept_tops):
         with pytest.raises(ValueError):
-            keep(broken)
+            keep({"choices": choices})
     with pytest.raises(ValueError, match="log-probabilities are missing"):
         kept_tops(response())
     with pytest.raises(ValueError, match="not of the usual form"):

@@ -172,9 +172,9 @@ class ApiRespondent(Respondent):
             chat = [{"role": "user", "content": "Choose one.\n(A) tea\n(B) coffee"}]
             for top in (*MOST_TOP_LOGPROBS, 0):
                 asked = {"temperature": 0} | ({"logprobs": True, "top_logprobs": top} if top else {})
-                payload = self._payload(chat, asked, TEXT_TOKENS)
+                payload = self._payload(chat, asked, ANSWER_TOKENS)
                 key = _hash(["probe", self.client.host, payload])
-                request = Request(key, payload, _kept_probe, "a first question", TEXT_TOKENS)
+                request = Request(key, payload, _kept_probe, "a first question", ANSWER_TOKENS)
                 try:
                     found = self.client.ask(request, refusable=top > 0)
                 except Refused:
@@ -183,7 +183,7 @@ class ApiRespondent(Respondent):
                     break
             if not found["text"]:
                 raise ValuestabError(
-                    f"{self.card.source} wrote nothing within {TEXT_TOKENS} tokens: a model that thinks before it "
+                    f"{self.card.source} wrote nothing within {ANSWER_TOKENS} tokens: a model that thinks before it "
                     "answers cannot be asked for letters; take one that does not, or switch it off at the server."
                 )
             self._found = {"model": found["model"], "top_logprobs": top}
