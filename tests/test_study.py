@@ -182,11 +182,11 @@ def test_a_profile_that_is_no_yaml_is_one_sentence(profile, text):
         ),
         (
             {"experiments": [{"population": "none", "format": "own", "task": "donation"}]},
-            "must name a task if, and only if, it is of the part downstream",
+            "must name a task if it is of the part downstream, and may if of orders",
         ),
         (
             {"experiments": [{"population": "none", "format": "own", "part": "downstream"}]},
-            "must name a task if, and only if, it is of the part downstream",
+            "must name a task if it is of the part downstream, and may if of orders",
         ),
         (
             {"experiments": [{"population": "none", "format": "bass"}]},

@@ -13,6 +13,7 @@ PROFILES = DATA / "profiles"
 PARTS = ("pvq", "induction", "downstream", "lengths", "contexts", "neutral", "orders")
 
 _ENTRIES = ("model", "topics", "seeds", "n_messages", "experiments", "controls")
+_WITH_TASK = ("downstream", "orders")
 _OF_EXPERIMENT = ("population", "format", "part", "task", "n_names", "n_personas", "seeds", "topics")
 _OF_EXPERIMENT += ("n_messages", "orders", "dtype")
 
@@ -52,9 +53,10 @@ def load_profile(name: str) -> dict:
         _check(f"An experiment of profile {path}", experiment, _OF_EXPERIMENT[:2], known=_OF_EXPERIMENT)
         check_known("format", experiment["format"], ["own", *FORMATS])
         check_known("part", experiment.get("part", "pvq"), PARTS)
-        if ("task" in experiment) != (experiment.get("part") == "downstream"):
+        part = experiment.get("part", "pvq")
+        if (part == "downstream") > ("task" in experiment) or ("task" in experiment) > (part in _WITH_TASK):
             raise ValuestabError(
-                f"An experiment of profile {path} must name a task if, and only if, it is of the part downstream: "
+                f"An experiment of profile {path} must name a task if it is of the part downstream, and may if of orders: "
                 "see data/profiles/quick.yaml for the form."
             )
     return profile
