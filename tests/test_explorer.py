@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from test_results_browser import copied, results  # noqa: F401 - a fixture
 from valuestab_utils.answer_table import answer_table
 from valuestab_utils.explorer import Explorer, explore
 from valuestab_utils.paths import ROOT
+from valuestab_utils.rank_lines_plot import as_svg, rank_lines
 
 
 @pytest.fixture
@@ -49,6 +51,18 @@ def test_the_shown_persona_and_its_point_stand_out(explorer):
     plot = bytes(explorer.plot.value).decode()
     assert plot.count("0072b2") and all(f">{name}</text>" in plot for name, _ in explorer.persona.options)
     assert "rank on Self-Direction (1 = highest)" in plot
+
+
+def test_names_stand_apart_where_ranks_are_tied_and_in_any_script():
+    ranks = pd.DataFrame({"joke": [1.5, 1.5, 3.0], "chess": [2.0, 2.0, 2.0]}, index=["Gandalf", "孔子", "Sauron"])
+    figure = rank_lines(ranks, "Power", "Gandalf", "joke")
+    names = figure.axes[1]
+    assert [text.get_text() for text in names.get_yticklabels()] == ["Gandalf", "孔子", "Sauron"]
+    assert list(names.get_yticks()) == [1, 2, 3]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        once, again = as_svg(figure), as_svg(rank_lines(ranks, "Power", "Gandalf", "joke"))
+    assert once == again and "孔子" in once.decode()
 
 
 def test_models_of_the_same_label_can_be_told_apart(results, tmp_path):  # noqa: F811

@@ -34,7 +34,7 @@ def answer_table(answers: pd.DataFrame) -> str:
     return (
         f"{_STYLE}<table class='valuestab-answers'>"
         f"<tr><th>item</th><th>question</th><th>answer</th><th>letter</th>{heads}</tr>{rows}</table>"
-        f"<small>{html.escape(below)}</small>"
+        f"<small style='display: block; line-height: 1.4'>{html.escape(below)}</small>"
     )
 
 

@@ -1,6 +1,7 @@
 """The personas' order by context, a line each: the explorer's picture."""
 
 import io
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -42,7 +43,7 @@ def rank_lines(ranks: pd.DataFrame, value: str, chosen: str | None = None, conte
     axes.set(xlim=(-0.2, len(contexts) - 0.8), ylim=(n + 0.6, 0.4))
     axes.set_xticks(places, [name.replace("_", " ") for name in contexts], rotation=30 if len(contexts) > 7 else 0)
     axes.set_xlabel("topic of the conversation before")
-    axes.set_yticks([rank for rank in axes.get_yticks() if rank == int(rank) and 1 <= rank <= n])
+    axes.set_yticks(sorted({1, *(rank for rank in axes.get_yticks() if rank == int(rank) and 1 <= rank <= n)}))
     axes.set_ylabel(f"rank on {value} (1 = highest)")
     names = axes.twinx()
     last = ranks.iloc[:, -1]
@@ -63,7 +64,8 @@ def rank_lines(ranks: pd.DataFrame, value: str, chosen: str | None = None, conte
 
 def as_svg(figure: plt.Figure) -> bytes:
     """The figure as SVG, the same bytes for the same figure; the figure is closed."""
-    with io.BytesIO() as out, plt.rc_context(_SVG):
+    with io.BytesIO() as out, plt.rc_context(_SVG), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # the browser has letters that our font lacks
         figure.savefig(out, format="svg", metadata={"Date": None}, facecolor="white")
         plt.close(figure)
         return out.getvalue()
