@@ -2,20 +2,22 @@
 
 import hashlib
 import json
-import math
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 KEY = "sk-a-secret-of-these-tests"
+LOGPROBS = (-0.7, -1.7, -2.7, -3.7)  # of a letter with and without blank, another or the same letter, and no letter
 
 
 class FaultyServer:
     """Answers each question with a letter that depends on its text.
 
     ``faults`` are what goes wrong with the next requests, one each: a status code, "hang", "cut", "malformed",
-    "no choices", "bare" (no log-probabilities), "silent" (no letter), "other model"; None is none. ``requests`` are the
-    payloads it got, ``answered`` how many of them got a whole answer.
+    "no choices", "no finish", "no usage", "bare" (no log-probabilities), "silent" (no letter), "words" (of an option),
+    "refused" (by the model), "other model"; None is none. ``requests`` are the payloads it got, ``answered`` how many
+    of them got a whole answer.
     """
 
     def __init__(self, owned_by="vllm", top=20, logprobs=True):
@@ -37,18 +39,27 @@ class FaultyServer:
         text = json.dumps(payload["messages"])
         order = hashlib.sha256(text.encode()).digest()
         limit = payload.get("max_tokens") or payload["max_completion_tokens"]
-        letter = "ABCDEF"[order[0] % 6]
-        said = "Well, I would say" if fault == "silent" else f"({letter}) Like me"
-        said = "The road goes on." if limit > 50 else said
-        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": said}}
-        if payload.get("logprobs") and self.logprobs and fault != "bare":
-            tokens = [" ", "Well"] if fault == "silent" else [letter, f" {letter}", "ABCDEF"[order[1] % 6], "The"]
-            top = [{"token": t, "logprob": math.log(0.5) - i} for i, t in enumerate(tokens)]
-            bracket = {"token": "(", "logprob": -0.1, "top_logprobs": [{"token": "(", "logprob": -0.1}]}
-            answer = {"token": "Well" if fault == "silent" else letter, "top_logprobs": top}
-            choice["logprobs"] = {"content": [bracket, answer]}
+        letter, begun = "ABCDEF"[order[0] % 6], payload["messages"][-1]["role"] == "assistant"
+        said = [letter, ")", " Like", " me"] if begun else ["(", letter, ")", " Like", " me"]
+        said = {"silent": ["Well", ",", " no"], "words": ["A", " little", " like"], "refused": []}.get(fault, said)
+        said = ["The", " road", " goes", " on."] if limit > 50 else said[:limit]
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "".join(said)}}
+        if payload.get("logprobs") and self.logprobs and fault not in ("bare", "refused"):
+            first = {"silent": "Well", "words": "A"}.get(fault, letter)
+            near = ["Well", " "] if fault == "silent" else [first, f" {first}", "ABCDEF"[order[1] % 6], "The"]
+            tops = {token: [(token, -0.1)] for token in said} | {first: list(zip(near, LOGPROBS))}
+            tops["("] = [("(", -0.1), (letter, -3.0), ("F", -9999.0)]
+            choice["logprobs"] = {
+                "content": [
+                    {"token": t, "logprob": -0.1, "top_logprobs": [{"token": o, "logprob": p} for o, p in tops[t]]}
+                    for t in said
+                ]
+            }
+        if fault == "no finish":
+            del choice["finish_reason"]
         model = "another-2" if fault == "other model" else "served-1"
-        return {"model": model, "choices": [choice], "usage": {"prompt_tokens": 100, "completion_tokens": 3}}
+        usage = {} if fault == "no usage" else {"usage": {"prompt_tokens": 100, "completion_tokens": 3}}
+        return {"model": model, "choices": [choice]} | usage
 
     def _handler(owner):
         class Handler(BaseHTTPRequestHandler):
@@ -56,7 +67,8 @@ class FaultyServer:
                 pass
 
             def do_GET(self):
-                self._send(200, json.dumps({"data": [{"id": "served-1", "owned_by": owner.owned_by}]}))
+                owners = owner.owned_by if isinstance(owner.owned_by, dict) else {"served-1": owner.owned_by}
+                self._send(200, json.dumps({"data": [{"id": i, "owned_by": o} for i, o in owners.items()]}))
 
             def do_POST(self):
                 payload = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -77,7 +89,7 @@ class FaultyServer:
                 elif fault == "cut":
                     return self._send(200, body[:40], claimed=len(body))
                 self._send(200, body)
-                owner.answered += fault in (None, "bare", "silent")
+                owner.answered += fault in (None, "bare", "silent", "words", "refused", "no usage")
 
             def _send(self, status, body, claimed=None):
                 self.send_response(status)
@@ -86,7 +98,8 @@ class FaultyServer:
                 if status == 429 and owner.retry_after:
                     self.send_header("retry-after", owner.retry_after)
                 self.end_headers()
-                self.wfile.write(body.encode())
-                self.wfile.flush()
+                with suppress(BrokenPipeError, ConnectionResetError):  # who asked has gone
+                    self.wfile.write(body.encode())
+                    self.wfile.flush()
 
         return Handler

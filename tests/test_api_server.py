@@ -1,5 +1,7 @@
 """The same model in this process and behind a real server: llama.cpp, on the file that the embedded model came in."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fakes import GANDALF
@@ -11,6 +13,7 @@ from valuestab_utils.instruments import load_pvq40
 from valuestab_utils.loading import load_model
 from valuestab_utils.model_cards import model_card
 from valuestab_utils.questionnaire import item_prompts
+from valuestab_utils.sampling import Sampling
 from valuestab_utils.sessions import Session
 from valuestab_utils.topics import load_topics
 
@@ -49,8 +52,8 @@ def test_the_server_is_known_and_gives_letters(served):
 def test_letters_agree_wherever_the_two_likeliest_are_not_within_noise(served):
     here, whole, (topic,) = load_model(EMBEDDED_NAME), load_pvq40("project"), load_topics(["joke"])
     session = Session(EMBEDDED_NAME, "tuned_sys", "fictional_characters", GANDALF, topic, 1)
-    exact = here.answer(item_prompts(session, here, whole, SAID)[:24], "ABCDEF").logprobs
-    found = served.answer(item_prompts(session, served, whole, SAID)[:24], "ABCDEF")
+    exact = here.answer(item_prompts(session, here, whole, SAID)[:16], "ABCDEF").logprobs
+    found = served.answer(item_prompts(session, served, whole, SAID)[:16], "ABCDEF")
     assert np.abs(found.logprobs - exact).max() < 2 * NOISE  # also: every letter is among the likeliest 20 tokens
     best = np.sort(exact, 1)
     clear = best[:, -1] - best[:, -2] > NOISE
@@ -62,3 +65,15 @@ def test_it_speaks(served):
     session = Session(served.name, "tuned_sys", "fictional_characters", GANDALF, topic, 1)
     (text,) = served.speak([next_prompt(session, served, [topic.first_message])], 20)
     assert text.content and 1 < text.n_tokens <= 20 and text.finish in ("eos", "length")
+
+
+def test_its_own_sampling_settings_are_off_and_the_cards_are_on(served):
+    (topic,) = load_topics(["joke"])
+    sessions = [Session(served.name, "tuned_sys", "fictional_characters", GANDALF, topic, seed) for seed in range(12)]
+
+    def openings(sampling):
+        tested = ApiRespondent(replace(served.card, sampling=sampling))
+        asked = [next_prompt(session, tested, [topic.first_message]) for session in sessions]
+        return {text.content for text in tested.speak(asked, 3)}
+
+    assert len(openings(Sampling(top_k=1))) == 1 < len(openings(Sampling()))

@@ -167,7 +167,8 @@ def test_ctrl_c_ends_with_one_sentence_and_no_process_left(tmp_path, notebooks):
     sleeping = f"import os, time\nopen({str(started)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
     write_notebook(notebooks, "01_first", sleeping, parameters='profile = "quick"')
     program = (
-        "import sys; from pathlib import Path; from valuestab_utils import reproduce as d; "
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "  # it may be ignored here
+        "from pathlib import Path; from valuestab_utils import reproduce as d; "
         f"d.prepare_model = lambda *_: 'run'; d.reproduce.__defaults__ = (Path({str(notebooks)!r}), ()); "
         f"sys.exit(d.main(['--output', {str(tmp_path / 'output')!r}]))"
     )

@@ -6,31 +6,32 @@ Their texts and answers are the service's: they cannot be reproduced exactly, an
 import hashlib
 import json
 import math
-import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-import openai
-
-from valuestab_utils.api_client import Client, Journal, Request, Settings
+from valuestab_utils.api_client import Client, Refused, Request
+from valuestab_utils.api_journal import Journal
+from valuestab_utils.api_letters import content, kept_text, kept_tops, likeliest_letters, written_letters
+from valuestab_utils.api_settings import Settings
 from valuestab_utils.chat_template import Message
 from valuestab_utils.errors import ValuestabError
-from valuestab_utils.model_cards import ModelCard
+from valuestab_utils.model_cards import API, ModelCard
 from valuestab_utils.respondents import Answers, Prompt, Respondent, Text
 from valuestab_utils.sampling import Sampling
 
 BEGUN_TURN = {"vllm", "llamacpp", "ollama"}  # kinds of servers that go on with an assistant's last message
 MOST_TOP_LOGPROBS = (20, 5)  # services cap them at one or the other
-ANSWER_TOKENS = 4  # the letter may follow a bracket or a blank that is a token of its own
+ANSWER_TOKENS = 8  # where an answer cannot be begun, the letter may follow a bracket, or "Answer: (" once more
 TEXT_TOKENS = 16
 
-# An answer in words that names one letter and nothing that could be read otherwise: "A little like me" does not.
-_WRITTEN = re.compile(
-    r"\s*(?:Answer:\s*)?\(?(?:(?P<bracket>[A-Z])\)(?:[\s.,:].*)?|(?P<alone>[A-Z])[.:]?)\s*", flags=re.DOTALL
-)
+# These servers have sampling settings of their own, which hold unless a request says otherwise: llama.cpp top_k 40 and
+# min_p 0.05, vLLM what the checkpoint's generation_config.json has. Off, but for what the card asks.
+_ALL_OFF = {
+    "llamacpp": {"top_k": 0, "min_p": 0.0, "typical_p": 1.0, "repeat_penalty": 1.0},
+    "vllm": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},
+}
+_NAMES = {"llamacpp": ("top_k", "repeat_penalty"), "vllm": ("top_k", "repetition_penalty")}
 
 
 class ApiTemplate:
@@ -76,14 +77,16 @@ class ApiRespondent(Respondent):
     def __init__(self, card: ModelCard):
         self.card, self.name, self.family = card, card.name, card.family
         self.sampling = card.sampling or Sampling()
-        if self.sampling.top_k or self.sampling.repetition_penalty != 1:
-            raise ValuestabError(f"{self.name} asks for top_k or a repetition penalty, which chat APIs do not have.")
-        self.client = Client(card.source.removeprefix("api:"), Settings.from_environment())
+        self.client = Client(card.source.removeprefix(API), Settings.from_environment())
         self.kind = self.client.server_kind()
+        if self.kind not in _NAMES and (self.sampling.top_k or self.sampling.repetition_penalty != 1):
+            raise ValuestabError(
+                f"{self.name} asks for top_k or a repetition penalty, which an API of the kind {self.kind} does not "
+                "have: take another server, or give its entry in data/models.yaml the sampling 'plain'."
+            )
         self.template = ApiTemplate(self.kind in BEGUN_TURN)
         self.batch_sessions = 2 * self.client.settings.concurrency
         self._found: dict | None = None
-        self._told = 0
 
     @property
     def format(self) -> str:
@@ -100,6 +103,7 @@ class ApiRespondent(Respondent):
             "dtype": "",
             "chat_template": self.template.digest,
             "sampling": asdict(self.sampling),
+            "api_kind": self.kind,
             "letters": f"top {found['top_logprobs']} log-probabilities" if found["top_logprobs"] else "written answers",
         }
 
@@ -109,40 +113,23 @@ class ApiRespondent(Respondent):
 
     def speak(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Text]:
         """Have the next message after each prompt written."""
+        sampling = {"temperature": self.sampling.temperature, "top_p": self.sampling.top_p}
         requests = [
-            self._request(
-                "message",
-                prompt,
-                {
-                    "temperature": self.sampling.temperature,
-                    "top_p": self.sampling.top_p,
-                    "seed": int(prompt.noise.integers(2**31)),
-                    self._limit: max_new_tokens,
-                },
-                _kept_text,
-            )
-            for prompt in prompts
+            self._request("message", p, sampling | {"seed": int(p.noise.integers(2**31))}, max_new_tokens, kept_text)
+            for p in prompts
         ]
-        found = self.client.ask_all(requests, [prompt.done for prompt in prompts])
-        self._tell_retries()
         finish = {"stop": "eos"}
-        return [
-            Text(f["text"].strip(), f["tokens"], finish.get(f["finish"], str(f["finish"])), 0) for f in found
-        ]
+        found = self.client.ask_all(requests)
+        return [Text(f["text"].strip(), f["tokens"], finish.get(f["finish"], f["finish"]), 0) for f in found]
 
     def answer(self, prompts: Sequence[Prompt], letters: str) -> Answers:
         """Read the letters after each prompt."""
         top = self._probe()["top_logprobs"]
-        if top:
-            asked, keep = {"logprobs": True, "top_logprobs": top, self._limit: ANSWER_TOKENS}, _kept_top
-        else:
-            asked, keep = {self._limit: TEXT_TOKENS}, _kept_text
-        requests = [self._request("answer", prompt, asked | {"temperature": 0}, keep) for prompt in prompts]
-        found = self.client.ask_all(requests)
-        self._tell_retries()
-        if not top:
-            return _written(found, letters)
-        return _most_likely([f["top"] for f in found], letters)
+        asked = {"logprobs": True, "top_logprobs": top} if top else {}
+        limit = self._answer_tokens if top else TEXT_TOKENS
+        keep, read = (kept_tops, likeliest_letters) if top else (kept_text, written_letters)
+        requests = [self._request("answer", p, {"temperature": 0} | asked, limit, keep) for p in prompts]
+        return read(self.client.ask_all(requests), letters)
 
     def price(self, tokens_in: int, tokens_out: int) -> list[str]:
         """What so many tokens cost, in sentences; and what was spent already in this results folder."""
@@ -155,104 +142,73 @@ class ApiRespondent(Respondent):
         ]
 
     @property
-    def _limit(self) -> str:
-        return "max_completion_tokens" if self.kind in ("openai", "azure") else "max_tokens"
+    def _answer_tokens(self) -> int:
+        return 1 if self.template.begun_turn else ANSWER_TOKENS
 
-    def _request(self, purpose: str, prompt: Prompt, settings: dict, keep) -> Request:
-        chat = json.loads(prompt.text)
-        payload = {"messages": chat} | settings
+    def _payload(self, chat: list[Message], asked: dict, limit: int) -> dict:
+        name = "max_completion_tokens" if self.kind in ("openai", "azure") else "max_tokens"
+        own = dict(_ALL_OFF.get(self.kind, {}))
+        if asked["temperature"] and own:  # a message, not an answer
+            top_k, penalty = _NAMES[self.kind]
+            own |= {top_k: self.sampling.top_k or own[top_k], penalty: self.sampling.repetition_penalty}
         if self.kind == "vllm" and chat[-1]["role"] == "assistant":
-            payload["extra_body"] = {"continue_final_message": True, "add_generation_prompt": False}
-        text = json.dumps([purpose, str(prompt.session), payload], ensure_ascii=False, sort_keys=True)
-        key = hashlib.sha256(text.encode()).hexdigest()[:32]
+            own |= {"continue_final_message": True, "add_generation_prompt": False}
+        return {"messages": chat, name: limit} | asked | ({"extra_body": own} if own else {})
+
+    def _request(self, purpose: str, prompt: Prompt, asked: dict, limit: int, keep) -> Request:
+        payload = self._payload(json.loads(prompt.text), asked, limit)
         model = self._probe()["model"]
-        return Request(key, payload, lambda response: keep(_same_model(response, model)), f"session {prompt.session}")
+        key = _hash([self.client.host, model, purpose, str(prompt.session), payload])
+
+        def kept(response: dict) -> dict:
+            _check_model(response, model)
+            return keep(response)
+
+        return Request(key, payload, kept, f"session {prompt.session}", limit, prompt.done)
 
     def _probe(self) -> dict:
         """Which model answers, and how many of its likeliest tokens the service tells; found out once a folder."""
         if self._found is None:
-            self._found = self.client.journal.find("probe")
-        if self._found is None:
             chat = [{"role": "user", "content": "Choose one.\n(A) tea\n(B) coffee"}]
             for top in (*MOST_TOP_LOGPROBS, 0):
-                asked = {"logprobs": True, "top_logprobs": top} if top else {}
-                payload = {"messages": chat, "temperature": 0, self._limit: ANSWER_TOKENS} | asked
+                asked = {"temperature": 0} | ({"logprobs": True, "top_logprobs": top} if top else {})
+                payload = self._payload(chat, asked, ANSWER_TOKENS)
+                key = _hash(["probe", self.client.host, payload])
+                request = Request(key, payload, _kept_probe, "a first question", ANSWER_TOKENS)
                 try:
-                    response = self.client.send_once(payload, "a first question")
-                except openai.APIStatusError as error:
-                    if not top:
-                        raise ValuestabError(f"{self.client.host} refuses a chat request: {error.message}") from error
+                    found = self.client.ask(request, refusable=top > 0)
+                except Refused:
                     continue
-                if not top or _content(response):
+                if found["logprobs"] or not top:
                     break
-            self._found = {"model": _model_name(response), "top_logprobs": top}
-            self.client.journal.add("probe", self._found, 0, 0)
+            if not found["text"]:
+                raise ValuestabError(
+                    f"{self.card.source} wrote nothing within {ANSWER_TOKENS} tokens: a model that thinks before it "
+                    "answers cannot be asked for letters; take one that does not, or switch it off at the server."
+                )
+            self._found = {"model": found["model"], "top_logprobs": top}
         return self._found
 
-    def _tell_retries(self) -> None:
-        if self.client.retries >= self._told + 10:
-            self._told = self.client.retries
-            warnings.warn(f"{self.client.host} had to be asked again {self._told} times so far.", stacklevel=3)
+
+def _hash(parts: list) -> str:
+    text = json.dumps(parts, ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _content(response: dict) -> list[dict]:
-    return ((response["choices"][0].get("logprobs") or {}).get("content")) or []
+def _kept_probe(response: dict) -> dict:
+    return {"model": _model_name(response), "logprobs": bool(content(response)), "text": kept_text(response)["text"]}
 
 
 def _model_name(response: dict) -> str:
-    return Path(str(response.get("model") or "unnamed")).name  # llama.cpp names a file, where it lies
+    name = response.get("model")
+    if not isinstance(name, str) or not name:
+        raise ValueError("it does not say which model answered")
+    return Path(name).name if name.endswith(".gguf") else name  # llama.cpp names a file, where it lies
 
 
-def _same_model(response: dict, model: str) -> dict:
+def _check_model(response: dict, model: str) -> None:
     if _model_name(response) != model:
         raise ValuestabError(
             f"The service answered as {_model_name(response)!r}, where it was {model!r} before, and the two must not "
             "mix: ask for a model by its dated name, or give another results_dir."
         )
-    return response
-
-
-def _kept_text(response: dict) -> dict:
-    choice = response["choices"][0]
-    tokens = (response.get("usage") or {}).get("completion_tokens") or 0
-    return {"text": choice["message"].get("content") or "", "finish": choice["finish_reason"], "tokens": tokens}
-
-
-def _kept_top(response: dict) -> dict:
-    content = _content(response)
-    if not content:
-        raise ValueError("log-probabilities are missing, which this service gave before")
-    # A bracket or blank of its own may stand before the letter.
-    position = next((c for c in content if c["token"].strip(" \n(")), content[-1])
-    return {"top": [[t["token"], t["logprob"]] for t in position["top_logprobs"]]}
-
-
-def _most_likely(tops: Sequence[Sequence], letters: str) -> Answers:
-    """Letters from the likeliest tokens; a letter that is not among them is less likely than all of them."""
-    logprobs = np.full((len(tops), len(letters)), -np.inf)
-    strays, stray_logprobs = [], np.full(len(tops), -np.inf)
-    for row, top in enumerate(tops):
-        stray = ""
-        for token, logprob in top:
-            letter = token.strip().removeprefix("(").removesuffix(")")
-            if len(letter) == 1 and letter in letters:
-                at = letters.index(letter)
-                logprobs[row, at] = np.logaddexp(logprobs[row, at], logprob)
-            elif logprob > stray_logprobs[row]:
-                stray, stray_logprobs[row] = token, logprob
-        strays.append(stray)
-    chosen = np.where(np.isfinite(logprobs.max(1)), logprobs.argmax(1), -1)
-    return Answers(logprobs, strays, stray_logprobs, chosen)
-
-
-def _written(found: Sequence[dict], letters: str) -> Answers:
-    """Letters from written answers, which have no probabilities."""
-    chosen = np.array([_letter(f["text"], letters) for f in found])
-    unknown = np.full((len(found), len(letters)), math.nan)
-    return Answers(unknown, [f["text"][:40] for f in found], np.full(len(found), math.nan), chosen)
-
-
-def _letter(text: str, letters: str) -> int:
-    match = _WRITTEN.fullmatch(text)
-    letter = (match["bracket"] or match["alone"]) if match else ""
-    return letters.index(letter) if letter and letter in letters else -1

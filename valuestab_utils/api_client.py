@@ -1,218 +1,27 @@
-"""Requests to an OpenAI-compatible server: endpoint, retries, a budget, and a journal of what was paid for.
+"""Requests to an OpenAI-compatible server: several at a time, tried again where that helps, within a budget."""
 
-Endpoint and key come from the environment alone: ``OPENAI_API_KEY`` and, for other servers than OpenAI's,
-``OPENAI_BASE_URL``; for Azure ``AZURE_OPENAI_ENDPOINT``, ``AZURE_OPENAI_API_KEY`` and ``OPENAI_API_VERSION``. What else
-can be set there is listed in `Settings`.
-"""
-
+import email.utils
 import json
-import os
 import random
 import threading
+import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import openai
 
-from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.api_journal import Budget, Journal
+from valuestab_utils.api_settings import API_KINDS, Settings, connect
+from valuestab_utils.errors import ValuestabError
 
 # How a server is told that an answer is begun; it names itself in its list of models (owned_by).
 KINDS = {"openai": "openai", "system": "openai", "llamacpp": "llamacpp", "vllm": "vllm", "library": "ollama"}
 TRANSIENT = (408, 409, 425, 429)  # status codes that another attempt may turn, beside those of the server's own faults
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the environment says of an API.
-
-    Attributes
-    ----------
-    kind : str or None
-        ``VALUESTAB_API_KIND``: openai, azure, vllm, llamacpp or ollama; None asks the server.
-    concurrency : int
-        ``VALUESTAB_API_CONCURRENCY``: requests at a time (8).
-    attempts : int
-        ``VALUESTAB_API_ATTEMPTS``: of each request before it is given up (6).
-    timeout : float
-        ``VALUESTAB_API_TIMEOUT``: seconds that an attempt may take (60).
-    max_tokens, max_usd : float
-        ``VALUESTAB_MAX_TOKENS``, ``VALUESTAB_MAX_USD``: all that a model may cost in a results folder (no limit).
-    usd_in, usd_out : float or None
-        ``VALUESTAB_USD_PER_MTOK_IN``, ``VALUESTAB_USD_PER_MTOK_OUT``: price of a million tokens.
-    """
-
-    kind: str | None
-    concurrency: int
-    attempts: int
-    timeout: float
-    max_tokens: float
-    max_usd: float
-    usd_in: float | None
-    usd_out: float | None
-
-    @classmethod
-    def from_environment(cls) -> "Settings":
-        """Read them, and refuse what makes no sense.
-
-        Raises
-        ------
-        ValuestabError
-        """
-        kind = os.environ.get("VALUESTAB_API_KIND")
-        if kind:
-            check_known("kind of API (VALUESTAB_API_KIND)", kind, ["openai", "azure", "vllm", "llamacpp", "ollama"])
-        found = cls(
-            kind or None,
-            int(_number("VALUESTAB_API_CONCURRENCY", 8)),
-            int(_number("VALUESTAB_API_ATTEMPTS", 6)),
-            _number("VALUESTAB_API_TIMEOUT", 60.0),
-            _number("VALUESTAB_MAX_TOKENS", float("inf")),
-            _number("VALUESTAB_MAX_USD", float("inf")),
-            _number("VALUESTAB_USD_PER_MTOK_IN", None),
-            _number("VALUESTAB_USD_PER_MTOK_OUT", None),
-        )
-        if found.max_usd != float("inf") and None in (found.usd_in, found.usd_out):
-            raise ValuestabError(
-                "VALUESTAB_MAX_USD limits the price, which needs VALUESTAB_USD_PER_MTOK_IN and "
-                "VALUESTAB_USD_PER_MTOK_OUT: give both, or limit VALUESTAB_MAX_TOKENS."
-            )
-        return found
-
-    def usd(self, tokens_in: int, tokens_out: int) -> float:
-        """Price of so many tokens; NaN if none is given."""
-        if self.usd_in is None or self.usd_out is None:
-            return float("nan")
-        return (tokens_in * self.usd_in + tokens_out * self.usd_out) / 1e6
-
-
-class Client:
-    """Sends chat requests of one model, as many at a time as allowed, and never the same one twice.
-
-    Parameters
-    ----------
-    model : str
-        As the server knows it.
-    settings : Settings
-    """
-
-    def __init__(self, model: str, settings: Settings):
-        self.model, self.settings = model, settings
-        self.journal = Journal(None)
-        self.retries = 0
-        self._lock, self._stop = threading.Lock(), threading.Event()
-        self._openai, self.host, self.kind = _connect(settings)
-
-    def server_kind(self) -> str:
-        """Which kind of server it is, as it says itself unless the environment does."""
-        if self.kind is None:
-            listed = self._attempts(lambda: json.loads(self._openai.models.with_raw_response.list().text))
-            owner = next(iter([entry.get("owned_by") for entry in listed.get("data") or []]), None)
-            if owner not in KINDS:
-                raise ValuestabError(
-                    f"The server at {self.host} does not say of which kind it is (owned_by is {owner!r} in its list of "
-                    "models): set VALUESTAB_API_KIND to openai, azure, vllm, llamacpp or ollama."
-                )
-            self.kind = KINDS[owner]
-        return self.kind
-
-    def ask_all(self, requests: Sequence["Request"], done: Sequence[Callable | None] | None = None) -> list[dict]:
-        """What was kept of the responses to these requests, in their order.
-
-        A request whose response is in the journal is not sent. After a failure nothing more is sent, but responses
-        on their way are awaited and kept.
-
-        Raises
-        ------
-        ValuestabError
-            A request that was refused, or has failed too often; or a budget that is spent.
-        """
-        self._stop.clear()
-        with ThreadPoolExecutor(self.settings.concurrency) as threads:
-            futures = [threads.submit(self._ask, request) for request in requests]
-            for future, tell in zip(futures, done or [None] * len(futures), strict=True):
-                if tell:
-                    future.add_done_callback(lambda f, tell=tell: tell() if _succeeded(f) else None)
-            try:
-                wait(futures, return_when=FIRST_EXCEPTION)
-            finally:  # an interruption too: what has begun is paid for, and nothing more is begun
-                if not all(future.done() for future in futures):
-                    self._stop.set()
-                for future in futures:
-                    future.cancel()
-        for future in futures:  # the failure itself, before those that were not sent because of it
-            if not future.cancelled() and future.exception():
-                raise future.exception()
-        return [future.result() for future in futures]
-
-    def _ask(self, request: "Request") -> dict:
-        found = self.journal.find(request.key)
-        if found is None:
-            self._check_budget()
-            response = self._attempts(lambda: self._send(request.payload), request.what)
-            try:
-                found = request.keep(response)
-            except (KeyError, IndexError, TypeError, ValueError) as error:
-                raise ValuestabError(
-                    f"{self.host} answered {request.what} in a form that cannot be read ({type(error).__name__}: "
-                    f"{error}): check that it is an OpenAI-compatible chat server."
-                ) from error
-            self.journal.add(request.key, found, *_usage(response))
-        return found
-
-    def send_once(self, payload: Mapping, what: str) -> dict:
-        """A response without journal, retried like any other; for finding out what a server can do."""
-        return self._attempts(lambda: self._send(payload), what, refusals=True)
-
-    def _send(self, payload: Mapping) -> dict:
-        response = self._openai.chat.completions.with_raw_response.create(model=self.model, **payload)
-        body = json.loads(response.text)
-        if not isinstance(body, dict) or not body.get("choices"):
-            raise ValueError("no choices in it")
-        return body
-
-    def _attempts(self, send: Callable[[], dict], what: str = "", refusals: bool = False) -> dict:
-        for attempt in range(1, self.settings.attempts + 1):
-            wait_s = min(60.0, 0.5 * 2 ** (attempt - 1)) * random.uniform(0.5, 1)
-            try:
-                return send()
-            except openai.APIStatusError as error:
-                if refusals and error.status_code in (400, 422):
-                    raise
-                reason = f"status {error.status_code}: {_message(error)}"
-                spent = getattr(error, "code", None) == "insufficient_quota"
-                if spent or (error.status_code not in TRANSIENT and error.status_code < 500):
-                    raise ValuestabError(
-                        f"{self.host} refuses {what or 'a request'} ({reason}). {_advice(error)}"
-                    ) from error
-                wait_s = _retry_after(error) or wait_s
-            except openai.APIConnectionError as error:  # timeouts too
-                reason = f"{type(error).__name__}: {error.__cause__ or error}"
-            except ValueError as error:  # cut or malformed JSON
-                reason = f"no readable response: {error}"
-            with self._lock:
-                self.retries += 1
-            if attempt < self.settings.attempts and self._stop.wait(wait_s):
-                raise ValuestabError(f"{what or 'A request'} was given up, since another failed; it had {reason}.")
-        raise ValuestabError(
-            f"{self.host} failed {self.settings.attempts} times on {what or 'a request'}, last with {reason}: see "
-            "whether it runs and is not overloaded (VALUESTAB_API_CONCURRENCY, VALUESTAB_API_TIMEOUT); what was "
-            "answered is kept, and the same command goes on."
-        )
-
-    def _check_budget(self) -> None:
-        tokens_in, tokens_out = self.journal.spent
-        usd = self.settings.usd(tokens_in, tokens_out)
-        if tokens_in + tokens_out >= self.settings.max_tokens or usd >= self.settings.max_usd:
-            price = f", {usd:.2f} USD" if usd == usd else ""
-            raise ValuestabError(
-                f"The budget for {self.model} is spent: {tokens_in:,} tokens in and {tokens_out:,} out{price}, with "
-                f"VALUESTAB_MAX_TOKENS={self.settings.max_tokens:g} and "
-                f"VALUESTAB_MAX_USD={self.settings.max_usd:g}. What was answered is kept; with a larger budget, the "
-                "same command goes on."
-            )
+LONGEST_WAIT = 300.0  # seconds that a service may ask to wait; longer, it is the user who waits
+# A prompt has fewer tokens than bytes; a template puts some around each message.
+TEMPLATE_TOKENS = 32
 
 
 @dataclass(frozen=True)
@@ -226,104 +35,210 @@ class Request:
     payload : dict
         As the chat completions endpoint takes it, without the model.
     keep : callable
-        Takes of a response (dict) what is needed, as a dict of JSON.
+        Takes of a response (dict) what is needed, as a dict of JSON; a ValueError if it is not in it.
     what : str
         Names it in errors.
+    limit : int
+        The most tokens that it may be answered with.
+    done : callable or None
+        Called once when the response is there.
     """
 
     key: str
     payload: Mapping
     keep: Callable[[dict], dict]
     what: str
+    limit: int
+    done: Callable[[], object] | None = None
+
+    @property
+    def most(self) -> tuple[int, int]:
+        """More tokens in and out than it can take."""
+        texts = [len(message["content"].encode()) + TEMPLATE_TOKENS for message in self.payload["messages"]]
+        return sum(texts) + TEMPLATE_TOKENS, self.limit
 
 
-class Journal:
-    """What was answered and paid for, a line a request, so that an interrupted session is not paid for twice.
+class Refused(Exception):
+    """A request that the server will not take in this form, which another form may turn."""
+
+
+class Client:
+    """Sends chat requests of one model, as many at a time as allowed, and never the same one twice.
 
     Parameters
     ----------
-    path : Path or None
-        None keeps it in memory.
+    model : str
+        As the server knows it.
+    settings : Settings
+
+    Attributes
+    ----------
+    journal : Journal
+        What was answered; in memory, unless another is put in its place.
+    host : str
+    kind : str or None
+        Of server, where it is known beforehand.
+    retries : int
+        Attempts that failed and were made again.
     """
 
-    def __init__(self, path: Path | None):
-        self.path, self._kept, self._lock = path, {}, threading.Lock()
-        self.spent = (0, 0)
-        if path and path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                self._read(line)
+    def __init__(self, model: str, settings: Settings):
+        self.model, self.settings = model, settings
+        self.journal, self._budget = Journal(None), Budget(model, settings)
+        self.retries, self._told = 0, 0
+        self._lock, self._stop = threading.Lock(), threading.Event()
+        self._openai, self.host, self.kind = connect(settings)
 
-    def _read(self, line: str) -> None:
+    def server_kind(self) -> str:
+        """Which kind of server it is, as it says itself of this model unless the environment does.
+
+        Raises
+        ------
+        ValuestabError
+            If it does not say, or says something unknown.
+        """
+        if self.kind is None:
+            owners = self._attempts(self._owners, "the list of its models")
+            owner = owners.get(self.model, next(iter(owners.values()), None))
+            if owner not in KINDS:
+                raise ValuestabError(
+                    f"The server at {self.host} does not say of which kind it is (owned_by is {owner!r} in its list of "
+                    f"models): set VALUESTAB_API_KIND to {', '.join(API_KINDS[:-1])} or {API_KINDS[-1]}."
+                )
+            self.kind = KINDS[owner]
+        return self.kind
+
+    def ask(self, request: Request, refusable: bool = False) -> dict:
+        """What was kept of the response to a request, which is sent unless the journal has it.
+
+        Raises
+        ------
+        Refused
+            Only if ``refusable``: the server will not take it in this form.
+        ValuestabError
+            See `ask_all`.
+        """
+        found = self.journal.find(request.key)
+        return self._attempts(lambda: self._paid(request), request.what, refusable) if found is None else found
+
+    def ask_all(self, requests: Sequence[Request]) -> list[dict]:
+        """What was kept of the responses to these requests, in their order.
+
+        After a failure nothing more is sent, but responses on their way are awaited and kept.
+
+        Raises
+        ------
+        ValuestabError
+            A request that was refused, or has failed too often; or a budget that has no room for it.
+        """
+        self._stop.clear()
+        with ThreadPoolExecutor(self.settings.concurrency) as threads:
+            futures = {threads.submit(self.ask, request): request for request in requests}
+            try:
+                for future in as_completed(futures):
+                    future.result()
+                    if futures[future].done:
+                        futures[future].done()
+                    self._tell_retries()
+            except BaseException:  # an interruption too: what has begun is paid for, and nothing more is begun
+                self._stop.set()
+                for future in futures:
+                    future.cancel()
+                raise
+        return [future.result() for future in futures]
+
+    def _paid(self, request: Request) -> dict:
+        """Send a request once and keep its response. What may have been paid for in vain is counted too."""
+        most = request.most
+        with self._budget.reserved(self.journal, most, self._stop.is_set):
+            try:
+                body = self._body(self._openai.chat.completions, "create", model=self.model, **request.payload)
+                found = request.keep(body)
+            except ValuestabError:
+                self.journal.add(request.key, None, *_usage(body, most))
+                raise
+            except (openai.APIConnectionError, ValueError) as error:
+                if type(error.__cause__).__name__ not in ("ConnectError", "ConnectTimeout"):  # the server never saw it
+                    self.journal.add(request.key, None, *most)
+                raise
+            self.journal.add(request.key, found, *_usage(body, most))
+        return found
+
+    def _owners(self) -> dict[str, str]:
+        listed = self._body(self._openai.models, "list").get("data")
         try:
-            entry = json.loads(line)
-        except ValueError:  # cut when the process was killed
-            return
-        self._remember(entry["key"], entry["kept"], *entry["tokens"])
+            return {entry["id"]: entry.get("owned_by") for entry in listed}
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"no list of models in it ({error!r})") from error
 
-    def find(self, key: str) -> dict | None:
-        """What was kept of a request's response."""
-        with self._lock:
-            return self._kept.get(key)
+    def _body(self, endpoint, method: str, **payload) -> dict:
+        # Raw: the library fills in what a response lacks, and we want to know.
+        body = json.loads(getattr(endpoint.with_raw_response, method)(**payload).text)
+        if not isinstance(body, dict):
+            raise ValueError("it is no JSON object")
+        return body
 
-    def add(self, key: str, kept: dict, tokens_in: int, tokens_out: int) -> None:
-        """Keep what is needed of a response, and what it cost."""
-        with self._lock:
-            self._remember(key, kept, tokens_in, tokens_out)
-            if self.path:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                line = json.dumps({"key": key, "kept": kept, "tokens": [tokens_in, tokens_out]}, ensure_ascii=False)
-                with self.path.open("a", encoding="utf-8") as file:
-                    file.write(f"\n{line}")  # a line of its own, also after one that was cut
-
-    def _remember(self, key: str, kept: dict, tokens_in: int, tokens_out: int) -> None:
-        self._kept[key] = kept
-        self.spent = (self.spent[0] + tokens_in, self.spent[1] + tokens_out)
-
-
-def _connect(settings: Settings) -> tuple[openai.OpenAI, str, str | None]:
-    """The library's client, the server's host without anything secret, and the kind of server if it is known."""
-    options = {"max_retries": 0, "timeout": settings.timeout}  # retries are ours: told, counted, and limited
-    azure, url = os.environ.get("AZURE_OPENAI_ENDPOINT"), os.environ.get("OPENAI_BASE_URL")
-    if settings.kind == "azure" or (azure and not url and not settings.kind):
-        needed = ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY", "OPENAI_API_VERSION")
-        lacking = [name for name in needed if not os.environ.get(name)]
-        if lacking:
-            raise ValuestabError(f"Azure needs {lacking[0]} in the environment: set it.")
-        return openai.AzureOpenAI(**options), urlsplit(azure).hostname, "azure"
-    key = os.environ.get("OPENAI_API_KEY")
-    if not key and not url:
+    def _attempts(self, send: Callable[[], dict], what: str, refusable: bool = False) -> dict:
+        # Errors are raised from None: what the library quotes of a request or response may hold the key.
+        for attempt in range(1, self.settings.attempts + 1):
+            wait_s = min(60.0, 0.5 * 2 ** (attempt - 1)) * random.uniform(0.5, 1)
+            try:
+                return send()
+            except openai.APIStatusError as error:
+                reason = f"status {error.status_code}: {_message(error)}"
+                if refusable and error.status_code in (400, 422):
+                    raise Refused(reason) from None
+                spent = getattr(error, "code", None) == "insufficient_quota"
+                if spent or (error.status_code not in TRANSIENT and error.status_code < 500):
+                    raise ValuestabError(f"{self.host} refuses {what} ({reason}). {_advice(error)}") from None
+                asked = _retry_after(error)
+                if asked is not None and asked > LONGEST_WAIT:
+                    raise ValuestabError(
+                        f"{self.host} asks to wait {asked:.0f} s before {what} ({reason}): what was answered is kept, "
+                        "and the same command goes on then."
+                    ) from None
+                wait_s = wait_s if asked is None else asked + wait_s / 10  # not all of us at the same moment
+            except openai.APIConnectionError as error:  # timeouts too
+                reason = f"{type(error).__name__}: {error.__cause__ or error}"
+            except ValueError as error:  # cut or malformed JSON, or something missing in it
+                reason = f"no readable response: {error}"
+            if attempt == self.settings.attempts:
+                break
+            with self._lock:
+                self.retries += 1
+            if self._stop.wait(wait_s):
+                raise ValuestabError(f"{what} was given up, since another request failed; it had {reason}.")
         raise ValuestabError(
-            "OPENAI_API_KEY is not set: put your key there, or the address of another server in OPENAI_BASE_URL."
+            f"{self.host} failed {self.settings.attempts} times on {what}, last with {reason}: see whether it runs, "
+            "is an OpenAI-compatible chat server and is not overloaded (VALUESTAB_API_CONCURRENCY, "
+            "VALUESTAB_API_TIMEOUT); what was answered is kept, and the same command goes on."
         )
-    client = openai.OpenAI(api_key=key or "none", **options)  # servers of one's own ask for no key
-    return client, urlsplit(str(client.base_url)).hostname, settings.kind or (None if url else "openai")
+
+    def _tell_retries(self) -> None:
+        if self.retries >= self._told + 10:
+            self._told = self.retries
+            warnings.warn(f"{self.host} had to be asked again {self._told} times so far.", stacklevel=4)
 
 
-def _number(name: str, default: float | None) -> float | None:
-    text = os.environ.get(name)
-    if not text:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not value > 0:
-        raise ValuestabError(f"{name} is {text!r}, but must be a number above 0.")
-    return value
-
-
-def _succeeded(future) -> bool:
-    return not future.cancelled() and future.exception() is None
-
-
-def _usage(response: Mapping) -> tuple[int, int]:
-    usage = response.get("usage") or {}
-    return int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+def _usage(body: Mapping, most: tuple[int, int]) -> tuple[int, int]:
+    """Tokens in and out as the service counts them; where it does not, the most that they can be."""
+    usage = body.get("usage")
+    counted = [usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")]
+    tokens_in, tokens_out = (m if type(c) is not int else c for c, m in zip(counted, most, strict=True))
+    return tokens_in, tokens_out
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:
+    """Seconds that the service asks to wait; it says them, or a date."""
     text = error.response.headers.get("retry-after", "")
-    return min(float(text), 120.0) if text.replace(".", "", 1).isdigit() else None
+    try:
+        return max(float(text), 0.0)
+    except ValueError:
+        pass
+    try:
+        return max(email.utils.parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+    except (TypeError, ValueError):
+        return None
 
 
 def _message(error: openai.APIStatusError) -> str:
@@ -333,8 +248,9 @@ def _message(error: openai.APIStatusError) -> str:
 
 def _advice(error: openai.APIStatusError) -> str:
     return {
-        401: "Check the key in OPENAI_API_KEY.",
-        403: "Check what the key in OPENAI_API_KEY may do.",
+        400: "If roles must alternate, or there is no system role, take formats=['tuned_no_sys']; else report it.",
+        401: "Check the key in OPENAI_API_KEY (Azure: AZURE_OPENAI_API_KEY).",
+        403: "Check what the key may do.",
         404: "Check the model's name and OPENAI_BASE_URL.",
         429: "The account has no quota left.",
     }.get(error.status_code, "It will not take it another time either: report it, with this message.")

@@ -1,6 +1,7 @@
 """Bars of stability, as in figures 4, 5 and 8 of paper 001, with what is needed to judge them."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -160,7 +161,9 @@ def _draw_own(axes: Axes, rows: pd.DataFrame, styles: dict[str, FamilyStyle]) ->
         1.02, 1.0, LETTERS_BESIDE, style="italic", fontsize=SMALL, va="bottom", transform=axes.transAxes
     )
     for place, row in zip(at, rows.itertuples()):
-        use = f"{row.top_letter} {row.top_letter_share:.0%}, {row.near_ties:.0%}, {row.letter_mass:.2f}"
+        use = f"{row.top_letter} {row.top_letter_share:.0%}"
+        if np.isfinite(row.letter_mass):  # else the service tells no probabilities
+            use += f", {row.near_ties:.0%}, {row.letter_mass:.2f}"
         undefined = f"\n{row.undefined} of {row.correlations} r undefined" if row.undefined else ""
         axes.text(1.02, place, use + undefined, **beside)
     return key

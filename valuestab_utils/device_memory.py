@@ -27,7 +27,7 @@ def bytes_per_token(config, itemsize: int) -> int:
     --------
     >>> from transformers import LlamaConfig
     >>> bytes_per_token(LlamaConfig(hidden_size=8, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2), 2)
-    352
+    288
     """
     config = config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads

@@ -194,6 +194,8 @@ def of_map(points: pd.DataFrame, found: PersonaMap) -> str:
 
 def of_probabilities(probabilities: pd.DataFrame) -> str:
     """Which letter and which option have most of the probability, over the items of a figure."""
+    if probabilities["probability"].isna().all():
+        return "The service tells no probabilities of letters."
     by_letter = probabilities.groupby("letter")["probability"].mean()
     return (
         f"Over these {probabilities['item'].nunique()} items the letter {by_letter.idxmax()} has "
@@ -203,7 +205,9 @@ def of_probabilities(probabilities: pd.DataFrame) -> str:
 
 def of_letter_mass(use: pd.DataFrame) -> str:
     """The lowest and the highest mean letter mass."""
-    rows = use.sort_values("letter_mass")
+    rows = use.dropna(subset="letter_mass").sort_values("letter_mass")
+    if rows.empty:
+        return "The service tells no probabilities of letters."
     told = [f"{respondent_label(r.model, r.format)} {r.letter_mass:.3f}" for r in rows.iloc[[0, -1]].itertuples()]
     return f"Mean letter mass from {told[0]} to {told[1]}."
 
@@ -213,10 +217,16 @@ def of_letters(use: pd.DataFrame, n_letters: int = 6) -> list[str]:
     return [
         f"{respondent_label(row.model, row.format)}, {population_label(row.population)}, chose the letter "
         f"{row.top_letter} for {row.top_letter_share:.0%} of its answers ({1 / n_letters:.0%} if position had no "
-        f"influence); {row.near_ties:.0%} of its answers were near-ties, and {row.letter_mass:.1%} of the probability "
-        "was on the letters."
+        f"influence); {_certainty(row)}." + (f" {row.missing:.1%} of its answers are missing." if row.missing else "")
         for row in use.itertuples()
     ]
+
+
+def _certainty(row) -> str:
+    if np.isnan(row.letter_mass):
+        return "letters were read from what it wrote, without probabilities"
+    ties, mass = f"{row.near_ties:.0%} of its answers were near-ties", f"{row.letter_mass:.1%} of the probability"
+    return f"{ties}, and {mass} was on the letters"
 
 
 def _bar(row: pd.Series) -> str:

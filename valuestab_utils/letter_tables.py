@@ -15,10 +15,10 @@ def letter_use(answers: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row an experiment: ``letter_mass`` (mean probability on the letters), ``near_ties`` (share of answers
-        whose two likeliest letters lie within 0.1 nats), ``top_letter`` with ``top_letter_share`` of the answers that
-        are there, ``missing`` (share of answers that named no letter), and ``stray_token``, the most frequent likeliest
-        token that is no letter.
+        One row an experiment: ``letter_mass`` (mean probability on the letters) and ``near_ties`` (share of answers
+        whose two likeliest letters lie within 0.1 nats), both NaN where no probabilities are known; ``top_letter`` with
+        ``top_letter_share`` of the answers that are there; ``missing`` (share of answers that named no letter); and
+        ``stray_token``, the most frequent likeliest token that is no letter.
     """
     rows = []
     for names, part in answers.groupby(EXPERIMENT, sort=False):
@@ -30,7 +30,7 @@ def letter_use(answers: pd.DataFrame) -> pd.DataFrame:
             dict(zip(EXPERIMENT, names))
             | {
                 "letter_mass": part["letter_mass"].mean(),
-                "near_ties": part["near_tie"].mean(),
+                "near_ties": part["near_tie"].mean() if part["letter_mass"].notna().any() else np.nan,
                 "top_letter": shares.index[0],
                 "top_letter_share": shares.iloc[0],
                 "missing": 1 - len(there) / len(part),

@@ -204,7 +204,8 @@ class Study:
         )
         tested = {m.experiment.model for m in self._of(part)} - set(CONTROLS)
         models = [
-            f"{name} ({r.settings['model_source']}, revision {r.settings['model_revision']}, {r.settings['dtype']})"
+            f"{name} ({r.settings['model_source']}, revision {r.settings['model_revision']}"
+            f"{', ' * bool(r.settings['dtype'])}{r.settings['dtype']})"
             for name, r in self._respondents.items()
             if name in tested
         ]
