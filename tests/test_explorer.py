@@ -1,143 +1,133 @@
 """The explorer's menus, by themselves and in JupyterLab."""
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from pathlib import Path
+import warnings
 
-import numpy as np
 import pandas as pd
 import pytest
+from browser import CHROMIUM, Browser, jupyterlab
 from fakes import CHESS, JOKE
-from test_results_browser import results  # noqa: F401 - a fixture
+from test_results_browser import copied, results  # noqa: F401 - a fixture
 
-from valuestab_utils.explorer import Explorer, rank_figure
+from valuestab_utils.answer_table import answer_table
+from valuestab_utils.explorer import Explorer, explore
 from valuestab_utils.paths import ROOT
-from valuestab_utils.results_browser import stored_answers
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+from valuestab_utils.rank_lines_plot import as_svg, rank_lines
 
 
-def test_every_menu_changes_what_is_shown(results):  # noqa: F811
+@pytest.fixture
+def explorer(results):  # noqa: F811
     explorer = Explorer(results)
-    explorer.experiment.value = next(label for label in explorer.experiment.options if "synthetic" in label)
-    assert explorer.message.value == "" and explorer.plot.value[:4] == b"\x89PNG"
-    assert JOKE.first_message in explorer.behind.value or CHESS.first_message in explorer.behind.value
-    for menu in (explorer.value, explorer.persona):
+    explorer.respondent.value = ("control-synthetic", "tuned_sys")
+    return explorer
+
+
+def test_every_menu_changes_what_is_shown(explorer):
+    assert explorer.message.value == "" and explorer.plot.layout.display is None
+    assert CHESS.first_message in explorer.behind.value
+    for menu in (explorer.value, explorer.seed, explorer.persona, explorer.context):
         before = explorer.plot.value, explorer.behind.value
-        menu.value = menu.options[-1]
+        menu.value = next(value for _, value in menu.options if value != menu.value)
         assert explorer.plot.value != before[0] and explorer.behind.value != before[1]
+    assert JOKE.first_message in explorer.behind.value
     explorer.context.value = "no_conversation"
     assert "No conversation came before" in explorer.behind.value
-    kept = explorer.value.value, explorer.persona.value
-    labels = explorer.experiment.options
-    explorer.experiment.value = next(label for label in labels if "PVQ" in label and "random" in label)
-    assert (explorer.value.value, explorer.persona.value) == kept
 
 
-def test_texts_are_no_markup(results, monkeypatch):  # noqa: F811
-    explorer = Explorer(results)
-    monkeypatch.setattr(
-        "valuestab_utils.explorer.answers_behind",
-        lambda *_: pd.DataFrame(
-            [{"item": 1, "question": "<script>", "answer": "<b>", "letter": "A", "probability": np.nan}]
-        ),
-    )
-    explorer._shown_again()
-    assert "<script>" not in explorer.behind.value and "&lt;script&gt;" in explorer.behind.value
+def test_what_was_chosen_stays_where_the_next_model_has_it(explorer):
+    explorer.value.value, explorer.persona.value, explorer.seed.value = "Hedonism", "Gollum", 2
+    explorer.respondent.value = ("control-random", "tuned_sys")
+    assert (explorer.value.value, explorer.persona.value, explorer.seed.value) == ("Hedonism", "Gollum", 2)
+    assert [label for label, _ in explorer.questions.options] == [
+        "PVQ-40-project after 3 messages",
+        "Donation-5-of-100-questions after 3 messages",
+    ]
+    explorer.questions.value = "Donation-5-of-100-questions after 3 messages"
+    assert explorer.value.value == "elf" and "elf" in explorer.behind.value
 
 
-def test_an_empty_folder_and_a_damaged_file_are_said(results, tmp_path):  # noqa: F811
-    assert "There are no answers in" in Explorer(tmp_path).message.value
-    stored = stored_answers(results)[0]
-    place = tmp_path.joinpath(*stored.path.parts[-5:])
-    place.mkdir(parents=True)
-    (place / "x.parquet").write_bytes(b"nothing")
+def test_the_shown_persona_and_its_point_stand_out(explorer):
+    plot = bytes(explorer.plot.value).decode()
+    assert plot.count("0072b2") and all(f">{name}</text>" in plot for name, _ in explorer.persona.options)
+    assert "rank on Self-Direction (1 = highest)" in plot
+
+
+def test_names_stand_apart_where_ranks_are_tied_and_in_any_script():
+    ranks = pd.DataFrame({"joke": [1.5, 1.5, 3.0], "chess": [2.0, 2.0, 2.0]}, index=["Gandalf", "孔子", "Sauron"])
+    figure = rank_lines(ranks, "Power", "Gandalf", "joke")
+    names = figure.axes[1]
+    assert [text.get_text() for text in names.get_yticklabels()] == ["Gandalf", "孔子", "Sauron"]
+    assert list(names.get_yticks()) == [1, 2, 3]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        once, again = as_svg(figure), as_svg(rank_lines(ranks, "Power", "Gandalf", "joke"))
+    assert once == again and "孔子" in once.decode()
+
+
+def test_models_of_the_same_label_can_be_told_apart(results, tmp_path):  # noqa: F811
+    for owner in ("one", "two"):
+        shutil.copytree(results / "control-synthetic", tmp_path / f"{owner}--model")
+    labels = [label for label, _ in Explorer(tmp_path).respondent.options]
+    assert labels == ["one--model, tuned_sys", "two--model, tuned_sys"]
+
+
+def test_texts_are_no_markup(results, tmp_path):  # noqa: F811
+    stored = copied(results, tmp_path)
+    name = "A$AP <script>alert(1)</script> ^^$"
+    conversations = stored.path.parent.parent / "conversations"
+    for file in [*stored.path.glob("*.parquet"), *conversations.glob("*.parquet")]:
+        frame = pd.read_parquet(file)
+        frame.replace({"persona": {"Gandalf": name}}).to_parquet(file)
     explorer = Explorer(tmp_path)
-    assert "cannot be read" in explorer.message.value and explorer.plot.value == b""
+    explorer.persona.value = name
+    assert "A$AP &lt;script&gt;" in bytes(explorer.plot.value).decode()
+    assert "<script" not in explorer.behind.value + explorer.message.value + bytes(explorer.plot.value).decode()
+    row = {"item": 1, "question": "<i>?", "letter": "<u>", "code": 1, "answer": "<b>", "options": ("<b>",)}
+    table = answer_table(pd.DataFrame([row | {"probabilities": (0.5,), "letter_mass": 0.5, "near_tie": False}]))
+    assert not any(tag in table for tag in ("<i>", "<u>", "<b></td>", "1 <b>")) and "&lt;b&gt;" in table
 
 
-def test_names_stand_apart_where_ranks_are_tied():
-    ranks = pd.DataFrame({"joke": [1.5, 1.5, 3.0], "chess": [2.0, 2.0, 2.0]}, index=["Gandalf", "Gollum", "Sauron"])
-    figure = rank_figure(ranks, "Power", "Gollum")
-    labels = figure.axes[1]
-    assert sorted(labels.get_yticks()) == [1, 2, 3]
-    assert [text.get_text() for text in labels.get_yticklabels()] == ["Gandalf", "Gollum", "Sauron"]
+def test_missing_answers_and_unknown_probabilities_are_told():
+    row = {"item": 1, "question": "", "letter": "", "code": float("nan"), "answer": "", "options": ()}
+    probabilities = (0.25, float("nan"))
+    table = answer_table(pd.DataFrame([row | {"probabilities": probabilities, "letter_mass": 0.25, "near_tie": False}]))
+    assert "<td>missing</td>" in table and ">25%<" in table and ">?<" in table
+    assert "The wording that was asked is not here." in table
 
 
-class Browser:
-    """A page in headless Chromium, driven by its DevTools protocol."""
-
-    def __init__(self, folder: Path):
-        self._port = free_port()
-        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-allow-origins=*"]
-        options.append("--window-size=1200,1000")  # all that is clicked on must be in sight
-        self._process = subprocess.Popen(
-            [CHROMIUM, *options, f"--remote-debugging-port={self._port}", f"--user-data-dir={folder}", "about:blank"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        import websocket  # of jupyter-server
-
-        pages = wait_for(lambda: [p for p in get(f"http://127.0.0.1:{self._port}/json") if p["type"] == "page"])
-        self._socket = websocket.create_connection(pages[0]["webSocketDebuggerUrl"], timeout=60)
-        self._n = 0
-
-    def send(self, method, **params):
-        self._n += 1
-        self._socket.send(json.dumps({"id": self._n, "method": method, "params": params}))
-        while True:
-            message = json.loads(self._socket.recv())
-            if message.get("id") == self._n:
-                return message["result"]
-
-    def run(self, script):
-        return self.send("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
-
-    def click(self, selector):
-        box = f"document.querySelector('{selector}').getBoundingClientRect()"
-        at = self.run(f"[{box}.x, {box}.y]")
-        for kind in ("mousePressed", "mouseReleased"):
-            where = {"x": at[0] + 9, "y": at[1] + 9}
-            self.send("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **where)
-
-    def shift_enter(self):
-        key = {"modifiers": 8, "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13}
-        self.send("Input.dispatchKeyEvent", type="keyDown", text="\r", **key)
-        self.send("Input.dispatchKeyEvent", type="keyUp", **key)
-
-    def close(self):
-        self._socket.close()
-        self._process.kill()
-        self._process.wait()
+def test_an_empty_folder_is_said_until_there_is_something(results, tmp_path):  # noqa: F811
+    explorer = Explorer(tmp_path)
+    assert "There are no answers in" in explorer.message.value and explorer.plot.layout.display == "none"
+    copied(results, tmp_path)
+    explorer.again.click()
+    assert explorer.message.value == "" and explorer.plot.value
+    assert "There are no answers in" in explore(tmp_path / "nowhere").children[3].value
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+def test_a_damaged_file_is_said_and_the_others_are_shown(results, tmp_path):  # noqa: F811
+    stored = copied(results, tmp_path)
+    shutil.copytree(results / "control-random", tmp_path / "control-random")
+    next(stored.path.glob("*.parquet")).write_bytes(b"nothing")
+    explorer = Explorer(tmp_path)
+    explorer.respondent.value = ("control-synthetic", "tuned_sys")
+    assert "cannot be read" in explorer.message.value and explorer.plot.value == b"" and explorer.behind.value == ""
+    assert explorer.value.options == () and explorer.plot.layout.display == "none"
+    explorer.respondent.value = ("control-random", "tuned_sys")
+    assert explorer.message.value == "" and explorer.value.value == "Self-Direction"
 
 
-def get(address):
-    with urllib.request.urlopen(address, timeout=5) as answer:
-        return json.loads(answer.read())
-
-
-def wait_for(condition, seconds=60):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            if found := condition():
-                return found
-        except OSError:  # not there yet
-            pass
-        time.sleep(0.3)
-    raise AssertionError("waited in vain")
+def test_an_unfinished_run_is_said(results, tmp_path):  # noqa: F811
+    stored = copied(results, tmp_path)
+    next(stored.path.glob("chess-seed1-Gandalf-*.parquet")).unlink()
+    next((stored.path.parent.parent / "conversations").glob("joke-seed1-Gandalf-*.parquet")).unlink()
+    explorer = Explorer(tmp_path)
+    assert "Shown are 3 of 4" in explorer.message.value and "(Gandalf)" in explorer.message.value
+    explorer.persona.value, explorer.context.value = "Gandalf", "chess"
+    assert "has no answers in this context yet" in explorer.behind.value
+    explorer.context.value = "joke"
+    assert "have no result in" in explorer.behind.value and "No conversation came" not in explorer.behind.value
+    assert "Answers on Self-Direction" in explorer.behind.value
 
 
 @pytest.mark.slow
@@ -148,42 +138,20 @@ def test_in_jupyterlab_a_menu_changes_the_plot(results, tmp_path):  # noqa: F811
         if "parameters" in cell["metadata"].get("tags", []):
             cell["source"] = [f"results_dir = {str(results)!r}"]
     (tmp_path / "explorer.ipynb").write_text(json.dumps(notebook))
-    port = free_port()
-    environment = os.environ | {
-        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
-        "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces"),
-        "PYTHONPATH": str(ROOT),
-        "JUPYTER_PREFER_ENV_PATH": "1",
-    }
-    lab = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--IdentityProvider.token=t"]
-    server = subprocess.Popen(
-        [*lab, "--allow-root"], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    browser = None
-    try:
-        wait_for(lambda: get(f"http://127.0.0.1:{port}/api/status?token=t"))
-        browser = Browser(tmp_path / "browser")
-        browser.send("Page.navigate", url=f"http://127.0.0.1:{port}/lab/tree/explorer.ipynb?token=t")
-        wait_for(lambda: browser.run("document.querySelectorAll('.jp-CodeCell').length >= 2"))
-        wait_for(lambda: browser.run("!!document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')"))
-        in_cell = "!!document.activeElement.closest('.jp-CodeCell')"
-        wait_for(lambda: browser.click(".jp-CodeCell .cm-content") or browser.run(in_cell))
-        for i in range(2):
-            browser.shift_enter()
-            prompt = f"document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')[{i}].textContent"
-            wait_for(lambda: browser.run(prompt) == f"[{i + 1}]:")
-        image = "(document.querySelector('.jp-OutputArea img.widget-image') || {}).src || ''"
-        first = wait_for(lambda: browser.run(image))
-        menu = "[...document.querySelectorAll('.widget-dropdown')].find(e => e.textContent.startsWith('Value'))"
+    image = "document.querySelector('.jp-OutputArea img.widget-image')"
+    drawn = f"{image}?.complete && {image}.naturalWidth > 300 && {image}.src"
+    menu = "[...document.querySelectorAll('.widget-dropdown')].find(e => e.textContent.startsWith('Value'))"
+    page = "document.body.innerText"
+    with jupyterlab(tmp_path) as address, Browser(tmp_path / "browser") as browser:
+        browser.send("Page.navigate", url=address("/lab/tree/explorer.ipynb"))
+        browser.wait("window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
+        browser.run("jupyterapp.commands.execute('notebook:run-all-cells').then(() => true)")
+        first = browser.wait(drawn)
+        assert "Answers on Self-Direction" in browser.run(page)
         browser.run(
-            f"(() => {{ const menu = {menu}.querySelector('select'); menu.selectedIndex = 3; "
-            "menu.dispatchEvent(new Event('change', {bubbles: true})); })()"
+            f"(menu => {{ menu.value = 'Hedonism'; menu.dispatchEvent(new Event('change', {{bubbles: true}})); }})"
+            f"({menu}.querySelector('select'))"
         )
-        wait_for(lambda: browser.run(image) not in ("", first))
-        assert browser.run("document.body.innerText").count("Answers on") == 1
-    finally:
-        if browser:
-            browser.close()
-        server.terminate()
-        server.wait()
+        browser.wait(f"{page}.includes('Answers on Hedonism') && {drawn} !== {first!r}")
+        browser.screenshot(tmp_path / "explorer.png")
+        assert "Traceback" not in browser.run(page)

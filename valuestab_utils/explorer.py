@@ -1,179 +1,164 @@
-"""Widgets for JupyterLab that show a results folder: the personas' order by context, and what lies behind a point."""
+"""Menus for JupyterLab to look into a results folder: the personas' order by context, and what lies behind a point."""
 
 import html
-import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import ipywidgets as widgets
-import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 
+from valuestab_utils.answer_table import answer_table
 from valuestab_utils.chat import show_chat
 from valuestab_utils.errors import ValuestabError
+from valuestab_utils.labels import QUESTIONNAIRE, population_label, respondent_label
 from valuestab_utils.paths import ROOT
+from valuestab_utils.rank_lines_plot import as_svg, rank_lines
 from valuestab_utils.results_browser import (
     StoredAnswers,
     answers_behind,
     conversation_behind,
+    induced,
     persona_ranks,
+    personas_left_out,
     read_answers,
     stored_answers,
     values_of,
 )
 
-_GREY, _CHOSEN = "#8a8a8a", "#0072b2"
-
-
-def rank_figure(ranks: pd.DataFrame, value: str, chosen: str | None = None) -> plt.Figure:
-    """One line a persona over the contexts, its rank on a value upwards; ``chosen`` stands out.
-
-    Parameters
-    ----------
-    ranks : DataFrame
-        As `valuestab_utils.results_browser.persona_ranks` gives it.
-    value : str
-    chosen : str, optional
-        A persona.
-    """
-    n, contexts = len(ranks), list(ranks.columns)
-    figure, axes = plt.subplots(figsize=(7.2, 1.4 + 0.2 * max(n, 8)), layout="constrained")
-    places = np.arange(len(contexts))
-    for persona, row in ranks.iterrows():
-        mine = persona == chosen
-        axes.plot(
-            places, row, marker="o", color=_CHOSEN if mine else _GREY, alpha=1 if mine else 0.55,
-            linewidth=2.4 if mine else 1, markersize=6 if mine else 4, zorder=3 if mine else 2,
-        )  # fmt: skip
-    axes.set(xlim=(-0.15, len(contexts) - 0.85), ylim=(n + 0.6, 0.4), ylabel=f"rank on {value} (1 = highest)")
-    axes.set_xticks(places, [context.replace("_", " ") for context in contexts])
-    axes.set_xlabel("context (topic of the conversation before)")
-    ends = ranks.iloc[:, -1]
-    labels = axes.twinx()  # names stand at the last context, each at its own height even where ranks are tied
-    labels.set(ylim=axes.get_ylim())
-    heights = ends.rank(method="first", na_option="bottom")
-    labels.set_yticks(heights, ends.index)
-    for text, persona in zip(labels.get_yticklabels(), ends.index):
-        text.set(size=8, color=_CHOSEN if persona == chosen else "black")
-        text.set_fontweight("bold" if persona == chosen else "normal")
-    labels.tick_params(length=0)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-        labels.spines[side].set_visible(False)
-    axes.set_title(f"{n} personas ordered by {value}", loc="left", fontsize=11)
-    return figure
-
 
 class Explorer:
-    """Menus for experiment, seed, value, persona and context; a plot, a conversation and answers follow them.
+    """Menus for model, population, questions, value, seed, persona and context, and what they choose.
 
     Parameters
     ----------
     results_dir : Path
+
+    Attributes
+    ----------
+    view : ipywidgets.VBox
+        What a notebook shows.
     """
 
     def __init__(self, results_dir: Path):
         self.results_dir = results_dir
-        self._stored = {stored.label: stored for stored in stored_answers(results_dir)}
         self._answers: dict[Path, pd.DataFrame] = {}
-        wide = widgets.Layout(width="46em")
-        narrow = widgets.Layout(width="15em")
-        style = {"description_width": "6em"}
-        labels = list(self._stored)
-        self.experiment = widgets.Dropdown(options=labels, description="Experiment", layout=wide, style=style)
-        self.seed = widgets.Dropdown(description="Seed", layout=narrow, style=style)
-        self.value = widgets.Dropdown(description="Value", layout=narrow, style=style)
-        self.persona = widgets.Dropdown(description="Persona", layout=narrow, style=style)
-        self.context = widgets.Dropdown(description="Context", layout=narrow, style=style)
-        self.message = widgets.HTML()
-        self.plot = widgets.Image(format="png", layout=widgets.Layout(max_width="52em"))
-        self.behind = widgets.HTML()
         self._quiet = False
-        self.experiment.observe(self._experiment_chosen, "value")
-        for menu in (self.seed, self.value, self.persona, self.context):
-            menu.observe(self._shown_again, "value")
+        self.respondent, self.population, self.questions = _menu("Model"), _menu("Population"), _menu("Questions")
+        self.value, self.seed = _menu("Value"), _menu("Seed", "14em")
+        self.persona, self.context = _menu("Persona"), _menu("Context")
+        self.again = widgets.Button(description="Look again", tooltip="Read the results folder anew", icon="refresh")
+        self.message, self.behind = widgets.HTML(), widgets.HTML()
+        self.plot = widgets.Image(format="svg+xml", layout=widgets.Layout(width="100%", max_width="54em"))
+        self.again.on_click(lambda _: self.look_again())
+        self._of_answers = self.value, self.seed, self.persona, self.context
+        for menu in (self.respondent, self.population, self.questions, *self._of_answers):
+            menu.observe(self._chosen, "value")
+        row = widgets.Layout(flex_flow="row wrap")
         self.view = widgets.VBox(
             [
-                self.experiment,
-                widgets.HBox([self.value, self.seed]),
+                widgets.HBox([self.respondent, self.again], layout=row),
+                widgets.HBox([self.population, self.questions], layout=row),
+                widgets.HBox([self.value, self.seed], layout=row),
                 self.message,
                 self.plot,
-                widgets.HBox([self.persona, self.context]),
+                widgets.HBox([self.persona, self.context], layout=row),
                 self.behind,
             ]
         )
-        if self._stored:
-            self._experiment_chosen()
-        else:
-            self._say(f"There are no answers in {results_dir}: run the notebooks first (make reproduce).")
+        self.look_again()
 
     @property
     def stored(self) -> StoredAnswers:
         """The chosen folder of answers."""
-        return self._stored[self.experiment.value]
+        place = *self.respondent.value, self.population.value, self.questions.value
+        return next(s for s in self._stored if (s.model, s.format, s.population, s.questions) == place)
 
-    def answers(self) -> pd.DataFrame:
-        """Answers of the chosen folder, read once."""
+    def look_again(self) -> None:
+        """Read the folder anew, as after a run has gone on."""
+        self._answers.clear()
+        self._stored = stored_answers(self.results_dir)
+        self._show()
+
+    def _chosen(self, _) -> None:
+        if not self._quiet:
+            self._show()
+
+    def _show(self) -> None:
+        """Fill the menus that follow from others, and show what is chosen."""
+        try:
+            with self._silent_menus():
+                self._fill_menus()
+            answers, seed = self._answers[self.stored.path], self.seed.value
+            ranks = persona_ranks(answers, self.value.value, seed)
+            figure = rank_lines(ranks, self.value.value, self.persona.value, self.context.value)
+            self._say(_note(induced(answers), personas_left_out(answers, seed), len(ranks)), as_svg(figure))
+        except ValuestabError as error:
+            self._say(str(error), None)
+        self.behind.value = "" if self.value.value is None else self._behind()
+
+    def _fill_menus(self) -> None:
+        if not self._stored:
+            _empty((self.respondent, self.population, self.questions, *self._of_answers))
+            raise ValuestabError(f"There are no answers in {self.results_dir}: run the notebooks first.")
+        who = dict.fromkeys((s.model, s.format) for s in self._stored)
+        _fill(self.respondent, _labelled(list(who), lambda one: respondent_label(*one), ", ".join))
+        theirs = [s for s in self._stored if (s.model, s.format) == self.respondent.value]
+        _fill(self.population, _labelled(list(dict.fromkeys(s.population for s in theirs)), population_label, str))
+        asked = [s for s in theirs if s.population == self.population.value]
+        asked.sort(key=lambda s: not s.instrument.startswith(QUESTIONNAIRE))  # the questionnaire before the tasks
+        _fill(self.questions, [(s.questions, s.questions) for s in asked])
+        try:
+            answers = self._read()
+            values = values_of(answers)
+        except ValuestabError:
+            _empty(self._of_answers)  # nothing stays to choose of a folder that cannot be read
+            raise
+        _fill(self.value, [(value, value) for value in values])
+        _fill(self.seed, [(str(seed), seed) for seed in sorted(answers["seed"].unique().tolist())])
+        _fill(self.persona, [(name, name) for name in sorted(answers["persona"].unique())])
+        _fill(self.context, [(name.replace("_", " "), name) for name in sorted(answers["topic"].unique())])
+
+    def _read(self) -> pd.DataFrame:
         path = self.stored.path
         if path not in self._answers:
+            self._say("Reading the answers ...", None)
             self._answers[path] = read_answers(self.stored)
         return self._answers[path]
 
-    def _experiment_chosen(self, _=None) -> None:
-        self._quiet = True  # menus are filled one after the other: show once, when all are
-        try:
-            answers = self.answers()
-            _fill(self.seed, sorted(answers["seed"].unique().tolist()))
-            _fill(self.value, values_of(answers))
-            _fill(self.persona, sorted(answers["persona"].unique()))
-            _fill(self.context, sorted(answers["topic"].unique()))
-        except ValuestabError as error:
-            self._say(str(error))
-            return
-        finally:
-            self._quiet = False
-        self._shown_again()
-
-    def _shown_again(self, _=None) -> None:
-        if self._quiet or self.value.value is None:
-            return
-        self._say("")
-        try:
-            ranks = persona_ranks(self.answers(), self.value.value, self.seed.value)
-            self.plot.value = _png(rank_figure(ranks, self.value.value, self.persona.value))
-            self.plot.layout.display = None
-        except ValuestabError as error:
-            self._say(str(error))
-        try:
-            self.behind.value = self._behind()
-        except ValuestabError as error:
-            self.behind.value = f"<p>{html.escape(str(error))}</p>"
-
     def _behind(self) -> str:
         place = self.persona.value, self.context.value, self.seed.value
-        conversation = conversation_behind(self.stored, *place)
-        chat = "<p>No conversation came before the questions.</p>"
-        if len(conversation):
-            chat = show_chat(conversation).data
-        table = answers_behind(self.answers(), *place, self.value.value)
-        if table.empty:
-            return chat + "<p>This persona has no answers in this context yet.</p>"
-        rows = "".join(
-            f"<tr><td>{row.item}</td><td>{html.escape(row.question)}</td>"
-            f"<td>{html.escape(row.answer) or 'missing'}</td><td>{row.letter}</td>"
-            f"<td>{'' if np.isnan(row.probability) else f'{row.probability:.0%}'}</td></tr>"
-            for row in table.itertuples()
-        )
-        head = "<tr><th>item</th><th>question</th><th>answer</th><th>letter</th><th>its probability</th></tr>"
-        title = f"Answers on {html.escape(self.value.value)}"
-        cells = "<style>.valuestab :is(td, th) {text-align: left; padding: .15em .7em; vertical-align: top}</style>"
-        return f"{chat}<h4>{title}</h4>{cells}<table class='valuestab'>{head}{rows}</table>"
+        answers = self._answers[self.stored.path]
+        parts = []
+        try:
+            chat = conversation_behind(self.stored, answers, *place)
+            parts.append(show_chat(chat).data if len(chat) else _said("No conversation came before the questions."))
+        except ValuestabError as error:
+            parts.append(_said(str(error)))
+        try:
+            parts.append(self._answers_shown(answers_behind(answers, *place, self.value.value)))
+        except ValuestabError as error:
+            parts.append(_said(str(error)))
+        return "".join(parts)
 
-    def _say(self, text: str) -> None:
-        self.message.value = f"<b>{html.escape(text)}</b>" if text else ""
-        if text:
-            self.plot.layout.display = "none"
-            self.behind.value = ""
+    def _answers_shown(self, found: pd.DataFrame) -> str:
+        if found.empty:
+            return _said("This persona has no answers in this context yet.")
+        return f"<h4>Answers on {html.escape(self.value.value)}</h4>{answer_table(found)}"
+
+    def _say(self, text: str, plot: bytes | None) -> None:
+        self.message.value = _said(text) if text else ""
+        self.plot.layout.display = "none" if plot is None else None
+        self.plot.value = plot or b""
+
+    @contextmanager
+    def _silent_menus(self) -> Iterator[None]:
+        # Menus are filled one after the other: what they choose is shown once, when all are.
+        self._quiet = True
+        try:
+            yield
+        finally:
+            self._quiet = False
 
 
 def explore(results_dir: str | Path | None = None) -> widgets.VBox:
@@ -191,15 +176,47 @@ def explore(results_dir: str | Path | None = None) -> widgets.VBox:
     return Explorer(ROOT / "results" if results_dir is None else Path(results_dir).expanduser()).view
 
 
-def _fill(menu: widgets.Dropdown, options) -> None:
+def _note(induced: bool, left_out: Sequence[str], n: int) -> str:
+    """What a reader of the plot must know beside it."""
+    notes = []
+    if not induced:
+        notes.append(
+            "No persona was induced here: each line is one order of the options, and differences between lines "
+            "say nothing about anybody."
+        )
+    if left_out:
+        names = ", ".join(left_out[:3]) + (f" and {len(left_out) - 3} more" if len(left_out) > 3 else "")
+        notes.append(
+            f"Shown are {n} of {n + len(left_out)}: the others have not answered after every topic with this seed "
+            f"({names})."
+        )
+    return " ".join(notes)
+
+
+def _said(text: str) -> str:
+    return f"<p style='max-width: 54em; line-height: 1.4'>{html.escape(text)}</p>"
+
+
+def _menu(name: str, width: str = "27em") -> widgets.Dropdown:
+    layout = widgets.Layout(width=width, max_width="100%")
+    return widgets.Dropdown(description=name, layout=layout, style={"description_width": "6em"})
+
+
+def _labelled(names: Sequence, label: Callable, full: Callable) -> list[tuple[str, object]]:
+    """Options of a menu by their labels, or by their full names where two have the same label."""
+    labels = [label(name) for name in names]
+    return [(full(name) if labels.count(text) > 1 else text, name) for name, text in zip(names, labels)]
+
+
+def _fill(menu: widgets.Dropdown, options: list[tuple[str, object]]) -> None:
     """Give a menu its options, and keep what was chosen if it is among them."""
     before = menu.value
-    menu.options = list(options)
-    menu.value = before if before in menu.options else menu.options[0]
+    if list(menu.options) != options:
+        menu.options = options
+    values = [value for _, value in options]
+    menu.value = before if before in values else values[0]
 
 
-def _png(figure: plt.Figure) -> bytes:
-    with io.BytesIO() as out:
-        figure.savefig(out, format="png", dpi=110)
-        plt.close(figure)
-        return out.getvalue()
+def _empty(menus: Sequence[widgets.Dropdown]) -> None:
+    for menu in menus:
+        menu.options = []

@@ -1,5 +1,6 @@
 """What a results folder holds, and what lies behind a point: for looking at results without a model."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +9,23 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from valuestab_utils.errors import ValuestabError
-from valuestab_utils.instruments import load_pvq40
-from valuestab_utils.labels import population_label, respondent_label
+from valuestab_utils.conversations import texts_digest
+from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.instruments import PVQ_OPTIONS, Instrument, load_pvq40
+from valuestab_utils.populations import Persona
+from valuestab_utils.prompts import LETTERS
 from valuestab_utils.scored_answers import QUESTIONNAIRE, score_answers
-from valuestab_utils.store import read_whole_folder
-from valuestab_utils.tasks import load_task
+from valuestab_utils.sessions import Session
+from valuestab_utils.store import Folder, read_whole_folder
+from valuestab_utils.tasks import RACES, load_task
+from valuestab_utils.topics import NO_CONVERSATION, Topic
 
 _SINGLE = ("", "second")  # kinds of option orders in which each item is asked once
+_NEEDED = (
+    *("model", "format", "population", "persona", "topic", "seed", "persona_description", "gender", "conversation"),
+    *("instrument", "wording", "instrument_version", "item", "value", "option_order", "letter_mass", "letter"),
+    *("answer", "near_tie", "logprob_A"),
+)
 
 
 @dataclass(frozen=True)
@@ -25,8 +35,9 @@ class StoredAnswers:
     Attributes
     ----------
     model, format, population : str
+        Names of its folders.
     instrument : str
-        Name of its folder, such as pvq-40-project.
+        Name of its folder, such as PVQ-40-project.
     n_messages : int
         Messages before the questions.
     orders : str
@@ -43,21 +54,20 @@ class StoredAnswers:
     path: Path
 
     @property
-    def label(self) -> str:
-        """For a person to choose from."""
-        who = f"{respondent_label(self.model, self.format)}, {population_label(self.population)}"
+    def questions(self) -> str:
+        """What was asked, and when, for a person to choose from."""
         again = ", second orders" if self.orders else ""
-        return f"{who}: {self.instrument} after {self.n_messages} message{'' if self.n_messages == 1 else 's'}{again}"
+        return f"{self.instrument} after {self.n_messages} message{'' if self.n_messages == 1 else 's'}{again}"
 
 
 def stored_answers(results_dir: Path) -> list[StoredAnswers]:
     """All folders of answers with each item asked once a session, sorted by their names; empty if there are none."""
     found = []
-    for path in sorted(Path(results_dir).glob("*/*/*/*/n*")):
+    for path in Path(results_dir).glob("*/*/*/*/n*"):
         length, _, orders = path.name.removeprefix("n").partition("-")
         if length.isdigit() and orders in _SINGLE and any(path.glob("*.parquet")):
             found.append(StoredAnswers(*path.parts[-5:-1], int(length), orders, path))
-    return found
+    return sorted(found, key=lambda s: (s.model, s.format, s.population, s.instrument, s.n_messages, s.orders))
 
 
 def read_answers(stored: StoredAnswers) -> pd.DataFrame:
@@ -66,17 +76,28 @@ def read_answers(stored: StoredAnswers) -> pd.DataFrame:
     Raises
     ------
     ValuestabError
-        If a file is damaged.
+        If a file is damaged, or they are no answers of this package's.
     """
-    return read_whole_folder(stored.path)
+    answers = read_whole_folder(stored.path)
+    lacking = [column for column in _NEEDED if column not in answers.columns]
+    if lacking or answers.empty:
+        raise ValuestabError(
+            f"The files in {stored.path} have {f'no column {lacking[0]}' if lacking else 'no rows'}, so they are no "
+            "answers that this version of the package wrote: move that folder away."
+        )
+    return answers
 
 
-def complete_sessions(answers: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Answers of a seed's personas that were asked in every context; a run on its way has others too."""
+def induced(answers: pd.DataFrame) -> bool:
+    """Whether the model was told to be somebody: without, what stands for personas are orders of the options."""
+    return bool((answers["persona_description"] != "").all())
+
+
+def personas_left_out(answers: pd.DataFrame, seed: int) -> list[str]:
+    """Personas that have answers of this seed in some contexts, but not in all; they have no place in the order."""
     of_seed = answers[answers["seed"] == seed]
-    contexts = of_seed["topic"].nunique()
     asked = of_seed.groupby("persona")["topic"].nunique()
-    return of_seed[of_seed["persona"].isin(asked.index[asked == contexts])]
+    return sorted(asked.index[asked < of_seed["topic"].nunique()])
 
 
 def persona_ranks(answers: pd.DataFrame, value: str, seed: int) -> pd.DataFrame:
@@ -85,7 +106,7 @@ def persona_ranks(answers: pd.DataFrame, value: str, seed: int) -> pd.DataFrame:
     Parameters
     ----------
     answers : DataFrame
-        Of one experiment.
+        Of one experiment, as `read_answers` gives them.
     value : str
         One of `values_of`.
     seed : int
@@ -94,19 +115,20 @@ def persona_ranks(answers: pd.DataFrame, value: str, seed: int) -> pd.DataFrame:
     -------
     DataFrame
         Index: personas, by their mean rank; columns: contexts. Rank 1 has the highest score, ties share their mean
-        rank, and a persona whose score is missing in a context has NaN there.
+        rank, and a persona whose score is missing in a context has NaN there. Those of `personas_left_out` are not
+        in it.
 
     Raises
     ------
     ValuestabError
         If no persona was asked in every context, or the value is unknown.
     """
-    complete = complete_sessions(answers, seed)
+    of_seed = answers[answers["seed"] == seed]
+    complete = of_seed[~of_seed["persona"].isin(personas_left_out(answers, seed))]
     if complete.empty:
         raise ValuestabError(f"No persona has answered in every context with seed {seed} yet: let the run go on.")
     scored = score_answers(complete)
-    if value not in scored.values:
-        raise ValuestabError(f"There is no value {value!r} in these answers, only {', '.join(scored.values)}.")
+    check_known("value", value, scored.values)
     scores = scored.scores[0, :, :, scored.values.index(value)]  # (contexts, personas)
     ranks = np.stack([rankdata(-context, nan_policy="omit") for context in scores], 1)
     table = pd.DataFrame(ranks, index=list(scored.personas), columns=list(scored.contexts))
@@ -121,19 +143,30 @@ def values_of(answers: pd.DataFrame) -> tuple[str, ...]:
     return tuple(load_task(instrument.lower()).key)
 
 
-def conversation_behind(stored: StoredAnswers, persona: str, topic: str, seed: int) -> pd.DataFrame:
-    """The conversation before a session's questions, one row a message; empty if it had none.
+def conversation_behind(
+    stored: StoredAnswers, answers: pd.DataFrame, persona: str, topic: str, seed: int
+) -> pd.DataFrame:
+    """The conversation before a session's questions, one row a message; empty if there was none.
 
     Raises
     ------
     ValuestabError
-        If a file is damaged.
+        If its file is missing or damaged, or holds another conversation than the answers were given after.
     """
-    folder = stored.path.parent.parent / "conversations"
-    if not any(folder.glob("*.parquet")):
+    asked = _of_session(answers, persona, topic, seed)
+    if topic == NO_CONVERSATION:
         return pd.DataFrame()
-    rows = _of_session(read_whole_folder(folder), persona, topic, seed)
-    return rows[rows["message"] <= stored.n_messages].sort_values("message")
+    place = stored.model, stored.format, stored.population
+    session = Session(*place, Persona(persona, persona, "", None), Topic(topic, None), seed)
+    folder = Folder(stored.path.parent.parent / "conversations")
+    rows = folder.read(session).sort_values("message")
+    rows = rows[rows["message"] <= stored.n_messages]
+    if len(asked) and texts_digest(list(rows["content"])) != asked["conversation"].iloc[0]:
+        raise ValuestabError(
+            f"{folder.file(session)} holds another conversation than the one before these answers, which is lost: "
+            "move both away, and the next run makes them anew."
+        )
+    return rows
 
 
 def answers_behind(answers: pd.DataFrame, persona: str, topic: str, seed: int, value: str) -> pd.DataFrame:
@@ -142,45 +175,62 @@ def answers_behind(answers: pd.DataFrame, persona: str, topic: str, seed: int, v
     Returns
     -------
     DataFrame
-        One row an item: ``item``; ``question`` (as it was asked, if that wording is here; else ""); ``answer``, the
-        chosen option in words, or "" if it is missing; ``letter``; ``probability`` of that letter (NaN if unknown).
+        One row an item: ``item``; ``question`` (as it was asked, if that wording is here; else ""); ``letter``, or ""
+        if the answer is missing; ``code`` of the chosen option (1 is the first), NaN if missing; ``answer``, that
+        option in words if they are known, else ""; ``options``, all of them in words; ``probabilities`` of the
+        options in the order of their codes (of all next tokens: they sum to ``letter_mass``, NaN where unknown);
+        ``letter_mass``; ``near_tie``.
     """
     rows = _of_session(answers, persona, topic, seed)
     rows = rows[rows["value"] == value].sort_values("item")
-    instrument = _instrument(rows["instrument"].iloc[0], rows["wording"].iloc[0]) if len(rows) else None
-    items = {item.item: item for item in instrument.items} if instrument else {}
     found = []
     for row in rows.to_dict("records"):
-        item = items.get(row["item"])
+        instrument = _as_asked(row)
+        item = next((item for item in instrument.items if item.item == row["item"]), None) if instrument else None
+        options = instrument.options_of(item) if item else _fixed_options(row["instrument"])
         missing = not row["letter"]
         found.append(
             {
                 "item": row["item"],
                 "question": item.portrait(row["gender"]) if item else "",
-                "answer": "" if missing else _option(instrument, item, int(row["answer"])),
                 "letter": row["letter"],
-                "probability": np.nan if missing else float(np.exp(row[f"logprob_{row['letter']}"])),
+                "code": np.nan if missing else int(row["answer"]),
+                "answer": "" if missing or not options else options[int(row["answer"]) - 1],
+                "options": options,
+                "probabilities": _probabilities(row),
+                "letter_mass": row["letter_mass"],
+                "near_tie": bool(row["near_tie"]),
             }
         )
-    return pd.DataFrame(found, columns=["item", "question", "answer", "letter", "probability"])
+    names = ("item", "question", "letter", "code", "answer", "options", "probabilities", "letter_mass", "near_tie")
+    return pd.DataFrame(found, columns=list(names))
 
 
 def _of_session(rows: pd.DataFrame, persona: str, topic: str, seed: int) -> pd.DataFrame:
     return rows[(rows["persona"] == persona) & (rows["topic"] == topic) & (rows["seed"] == seed)]
 
 
-def _instrument(name: str, wording: str):
-    """The instrument in this wording; None if its text is not here."""
-    if name != QUESTIONNAIRE:
-        return load_task(name.lower())
-    try:
-        return load_pvq40(wording)
-    except ValuestabError:  # the published wording is its authors', and need not be on this machine
-        return None
+def _probabilities(row: dict) -> tuple[float, ...]:
+    """Probabilities of the options by their codes, from those of the letters that they stood at."""
+    order: Sequence[int] = row["option_order"]
+    of_code = {code: float(np.exp(row[f"logprob_{letter}"])) for letter, code in zip(LETTERS, order)}
+    return tuple(of_code[code] for code in sorted(of_code))
 
 
-def _option(instrument, item, code: int) -> str:
-    if instrument is None:
-        return str(code)
-    options: Sequence[str] = instrument.options_of(item) if item else instrument.options
-    return options[code - 1]
+def _as_asked(row: dict) -> Instrument | None:
+    """The instrument with the very texts that were asked; None if they are not here."""
+    if row["instrument"] != QUESTIONNAIRE:
+        part = re.match(r"(\d+) of ", row["wording"])
+        n_names = {"n_names": int(part[1]) // len(RACES)} if part else {}
+        instrument = load_task(row["instrument"].lower(), **n_names)
+    else:
+        try:
+            instrument = load_pvq40(row["wording"])
+        except ValuestabError:  # the published wording is its authors', and need not be on this machine
+            return None
+    return instrument if instrument.version == row["instrument_version"] else None
+
+
+def _fixed_options(instrument: str) -> tuple[str, ...]:
+    """Options that are the same whichever wording the questions have: the questionnaire's."""
+    return PVQ_OPTIONS if instrument == QUESTIONNAIRE else ()
