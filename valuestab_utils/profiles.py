@@ -56,7 +56,7 @@ def load_profile(name: str) -> dict:
         part = experiment.get("part", "pvq")
         if (part == "downstream") > ("task" in experiment) or ("task" in experiment) > (part in _WITH_TASK):
             raise ValuestabError(
-                f"An experiment of profile {path} must name a task if it is of the part downstream, and may if of orders: "
+                f"An experiment of {path} must name a task if it is of the part downstream, and may if of orders: "
                 "see data/profiles/quick.yaml for the form."
             )
     return profile
