@@ -6,6 +6,7 @@ from fakes import FakeRespondent, language_model
 from valuestab_utils import plan
 from valuestab_utils.conversations import MAX_NEW_TOKENS
 from valuestab_utils.study import plan_study
+from valuestab_utils.tasks import load_task
 
 SIZES = {"topics": ["joke", "chess"], "n_personas": 3, "seeds": [1], "populations": ["fictional_characters"]}
 
@@ -28,9 +29,10 @@ def test_counts_are_those_of_the_sessions(study):
     assert plan.messages_to_write(study()) == {"tiny": 6}
 
 
-def test_balanced_orders_ask_every_item_six_times(study):
-    row = plan.plan_table(study(populations=["none"], parts=["orders"])).set_index("orders")
-    assert row.loc["balanced", "queries"] == 6 * row.loc["second", "queries"]
+def test_balanced_orders_ask_every_item_as_often_as_it_has_options(study):
+    table = plan.plan_table(study(populations=["real_world_personas"], parts=["orders"])).set_index("orders")
+    n_options = len(load_task("religion").options)
+    assert table.loc["balanced", "queries"] == n_options * table.loc["second", "queries"]
 
 
 def test_what_is_there_is_not_counted_again(study):
