@@ -131,14 +131,14 @@ def test_embedded_model_scores_a_session_as_prompt_by_prompt():
             "Thank you, wise one.",
             "It is my pleasure, my friend. " * 30,
         ]
-        ids = [encode(tested.tokenizer, p.text) for p in item_prompts(session, tested, instrument, talk)[:6]]
+        ids = [encode(tested.tokenizer, p.text) for p in item_prompts(session, tested, instrument, talk)[:3]]
         tokens = letter_tokens(tested.tokenizer, "ABCDEF")
         alone, shared = (f(tested.model, ids, tokens) for f in (score_one_by_one, score_on_shared_prefix))
         assert (alone.logprobs - shared.logprobs).abs().max() < 1e-3
         assert torch.equal(alone.logprobs.argmax(1), shared.logprobs.argmax(1))
         assert shared.logprobs.exp().sum(1).min() > 0.5  # it answers with letters
         assert shared.n_shared > 400
-    balanced = item_prompts(session, tested, instrument, talk, "balanced")[:12]  # two items in six orders
+    balanced = item_prompts(session, tested, instrument, talk[:2], "balanced")[:12]  # two items in six orders
     ids = [encode(tested.tokenizer, p.text) for p in balanced]
     alone, shared = (f(tested.model, ids, tokens) for f in (score_one_by_one, score_on_shared_prefix))
     assert (alone.logprobs - shared.logprobs).abs().max() < 1e-3
