@@ -112,6 +112,8 @@ class Instrument:
         What each option counts, if not its code: coins, say.
     centred : bool
         Whether a participant's mean answer is subtracted from its scores (B.5).
+    reversed_items : tuple of int
+        Numbers of the items that count for the opposite of their scale: the least option scores what the most would.
     """
 
     name: str
@@ -123,6 +125,7 @@ class Instrument:
     scales: tuple[str, ...] = VALUES
     option_scores: tuple[float, ...] = ()
     centred: bool = True
+    reversed_items: tuple[int, ...] = ()
 
     @property
     def codes(self) -> tuple[int, ...]:

@@ -30,6 +30,11 @@ class Persona:
         What follows "You are "; empty where no persona is induced.
     gender : str or None
         "M" or "F", the form of the items that is asked; None where a user's file gives none.
+    prefix : str
+        What is said before every question, in the same message, to those who are induced that way (papers 002 and 004;
+        see `valuestab_utils.inductions`); empty for all others.
+    group : str
+        What the induction is about, where analyses need it: a value, or the ethnic group of a name.
 
     Examples
     --------
@@ -43,6 +48,8 @@ class Persona:
     name: str
     description: str
     gender: str | None
+    prefix: str = ""
+    group: str = ""
 
     @property
     def induced(self) -> bool:

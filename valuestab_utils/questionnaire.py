@@ -109,7 +109,8 @@ def item_prompts(
         shown = instrument.options_of(item)
         for order in option_orders(session, instrument, item, orders):
             options = [shown[code - 1] for code in order]
-            text = question(instrument.instruction, item.portrait(session.persona.gender), options)
+            said_before = "\n\n".join(filter(None, [session.persona.prefix, instrument.instruction]))
+            text = question(said_before, item.portrait(session.persona.gender), options)
             prompt = tested_prompt(session.format, respondent.template, session.persona, conversation, text)
             prompts.append(Prompt(session, prompt))
     return prompts
@@ -228,10 +229,12 @@ def _near_ties(logprobs: np.ndarray) -> np.ndarray:
 
 def _asked_with(session: Session, instrument: Instrument, conversation: Sequence[str]) -> dict[str, str]:
     """All texts that a session's prompts are made of, by name or hash: other texts, other answers."""
-    return {
-        "persona_name": session.persona.name,
-        "persona_description": session.persona.description,
-        "gender": session.persona.gender,
+    persona = session.persona
+    own = {"prefix": persona.prefix, "group": persona.group} if persona.prefix or persona.group else {}
+    return own | {
+        "persona_name": persona.name,
+        "persona_description": persona.description,
+        "gender": persona.gender,
         "instrument_version": instrument.version,
         "conversation": texts_digest(conversation),
     }

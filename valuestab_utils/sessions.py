@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,6 +76,10 @@ class Session:
         resuming nor the conversation's final length change a text.
         """
         return _generator("conversation", *self.identity.values(), message)
+
+    def answer_noise(self, instrument: str, draw: int = 0) -> np.random.Generator:
+        """Generator of what is drawn from this session's answer probabilities; another ``draw``, other answers."""
+        return answer_noise(self.identity, instrument, draw)
 
     def option_order(
         self, item: int, n_options: int, instrument: str = "PVQ-40", draw: int = 0
@@ -163,6 +168,29 @@ class Experiment:
 
     def __str__(self) -> str:
         return f"{self.model}, {self.format}, {self.population}"
+
+
+def answer_noise(identity: Mapping[str, str | int], instrument: str, draw: int = 0) -> np.random.Generator:
+    """Generator for answers drawn from the probabilities of one session, told by its six names.
+
+    Parameters
+    ----------
+    identity : mapping
+        As `Session.identity`, or a row of answers, which has these columns.
+    instrument : str
+        Name of what was asked.
+    draw : int
+        Which of several independent draws.
+
+    Examples
+    --------
+    >>> names = ["model", "format", "population", "persona", "topic", "seed"]
+    >>> identity = dict(zip(names, ["m", "base", "p", "Gandalf", "joke", 1]))
+    >>> bool(answer_noise(identity, "PVQ-RR").random() == answer_noise(identity, "PVQ-RR").random())
+    True
+    """
+    names = ("model", "format", "population", "persona", "topic")
+    return _generator("answer", *(str(identity[name]) for name in names), int(identity["seed"]), instrument, draw)
 
 
 def slug(name: str) -> str:
