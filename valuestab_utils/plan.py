@@ -74,7 +74,7 @@ def plan_table(study: Study) -> pd.DataFrame:
             continue
         respondent = study.respondent(m.experiment)
         sessions = m.experiment.sessions
-        folder = answer_folder(m.experiment, m.instrument, study.results_dir, orders=m.orders)
+        folder = administration.folder(m, study.results_dir)
         lacking = {(folder.path, s) for s in folder.missing(sessions)} - counted
         counted |= lacking
         missing = len(lacking)

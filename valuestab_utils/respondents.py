@@ -30,6 +30,9 @@ class Prompt:
         Cuts a base model's text at the first turn label.
     done : callable or None
         May be called once when the message is written, before the rest of its batch is: for progress bars.
+    temperature : float or None
+        At which the message is sampled, plainly; None for the respondent's own sampling. All prompts of one call have
+        the same.
     """
 
     session: Session
@@ -37,6 +40,7 @@ class Prompt:
     noise: np.random.Generator | None = None
     cut: Callable[[str], str] | None = None
     done: Callable[[], object] | None = None
+    temperature: float | None = None
 
 
 @dataclass(frozen=True)
