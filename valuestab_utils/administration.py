@@ -1,5 +1,6 @@
 """Asking one measurement the way it is to be asked: the one place that knows all ways."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from valuestab_utils.inductions import CONDITIONS, needs_questionnaire
 from valuestab_utils.instruments import load_pvq40
 from valuestab_utils.measurements import Measurement
 from valuestab_utils.respondents import Respondent
+from valuestab_utils.sessions import Session
 from valuestab_utils.store import Folder
 from valuestab_utils.texts_before import who_fills_in
 
@@ -71,3 +73,31 @@ def sources(m: Measurement) -> list[Measurement]:
 
 def _by_letters(answers: pd.DataFrame) -> pd.DataFrame:
     return answers.assign(administration="letters", temperature=float("nan"))
+
+
+def tokens_of_a_session(
+    m: Measurement, session: Session, respondent: Respondent, texts: Sequence[str]
+) -> tuple[int, int, int]:
+    """Queries of a session that is asked in one prompt or in one conversation, and the tokens that they take.
+
+    Parameters
+    ----------
+    m : Measurement
+        Not by letters.
+    session : Session
+    respondent : Respondent
+    texts : sequence of str
+        As `valuestab_utils.texts_before.texts_before` gives them.
+
+    Returns
+    -------
+    n_queries, unique_tokens, naive_tokens : int
+        With each token that prompts share counted once, and with each prompt whole. What a batch answers counts too.
+    """
+    if m.administration == "batch":
+        prompt = batch_administration.batch_prompt(session, respondent, m.instrument, texts)
+        n = respondent.count_tokens(prompt.text) + batch_administration.most_new_tokens(m.instrument)
+        return 1, n, n
+    prompts = serial_administration.serial_prompts(session, respondent, m.instrument, texts)
+    lengths = [respondent.count_tokens(text) for text in prompts]
+    return len(lengths), max(lengths), sum(lengths)

@@ -15,7 +15,6 @@ PARTS_OF = {
     "structure": ("structure", "administrations"),
     "prompting": ("prompting", "agreement", "priming"),
 }
-PAPERS = tuple(PARTS_OF)
 PARTS = tuple(part for parts in PARTS_OF.values() for part in parts)
 
 _ENTRIES = ("model", "topics", "seeds", "n_messages", "experiments", "controls")

@@ -31,8 +31,9 @@ from valuestab_utils.measurements import (
 )
 from valuestab_utils.model_cards import API, model_card
 from valuestab_utils.loading import load_model
+from valuestab_utils.papers import FIRST, PAPERS, summary_file
 from valuestab_utils.paths import ROOT
-from valuestab_utils.profiles import PAPERS, PARTS, PARTS_OF, load_profile
+from valuestab_utils.profiles import PARTS, PARTS_OF, load_profile
 from valuestab_utils.prompts import FORMATS
 from valuestab_utils.provenance import git_commit
 from valuestab_utils.respondents import Respondent
@@ -60,7 +61,7 @@ class Study:
     left_out : tuple of str
         Sentences on what the profile has and this model cannot do.
     paper : str
-        Whose study it is: one of `valuestab_utils.profiles.PAPERS`.
+        Whose study it is: one of `valuestab_utils.papers.PAPERS`.
     """
 
     run: str
@@ -69,7 +70,7 @@ class Study:
     _respondents: dict[str, Respondent] = field(repr=False)
     compare: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
-    paper: str = PAPERS[0]
+    paper: str = FIRST
 
     @property
     def experiments(self) -> tuple[Experiment, ...]:
@@ -269,7 +270,7 @@ def plan_study(
     n_names: int | None = None,
     lengths: Sequence[int] | None = None,
     compare: Sequence[str] | None = None,
-    paper: str = PAPERS[0],
+    paper: str = FIRST,
 ) -> Study:
     """Lay out a study. What is None is as the profile says.
 
@@ -337,7 +338,7 @@ def plan_study(
     left_out: dict[str, None] = {}
     tasks = [load_task(task) for task in TASKS]
     known = {c.name: c for c in (RandomRespondent(), SyntheticRespondent(questionnaire, tasks=tasks))}
-    if paper != PAPERS[0]:  # whose controls know value prompts, and have a circle of values to be found
+    if paper != FIRST:  # whose controls know value prompts, and have a circle of values to be found
         instruments = {design.instrument.name: design.instrument for design in planned}
         known[SyntheticRespondent.name] = CircumplexRespondent([questionnaire, *instruments.values()])
 
@@ -399,23 +400,12 @@ def run_name(profile: str, model: str | None = None, dtype: str = "auto") -> str
     return name + (f"-{dtype}" if dtype in ("4bit", "8bit") else "")
 
 
-def summary_file(paper: str) -> str:
-    """Name of the file with what was found for a paper, in a run's folder of figures.
-
-    Examples
-    --------
-    >>> summary_file("stability"), summary_file("structure")
-    ('summary.json', 'summary_structure.json')
-    """
-    return "summary.json" if check_known("paper", paper, PAPERS) == PAPERS[0] else f"summary_{paper}.json"
-
-
 def _entries(
     entries: list[dict], populations: Sequence[str] | None, parts: Sequence[str], paper: str
 ) -> list[dict]:
     """Entries of the profile's experiments with the populations and parts that are asked for."""
     entries = [e for e in entries if e.get("part", "pvq") in parts]
-    if populations is not None and paper != PAPERS[0]:
+    if populations is not None and paper != FIRST:
         for given in listed("populations", populations, ["names"]):
             check_known("condition", given, {e["population"] for e in entries})
         entries = [e for e in entries if e["population"] in populations]

@@ -1,6 +1,6 @@
 """What was said or written in each session before it is asked: a conversation, a persona, a filled questionnaire."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,17 +70,32 @@ def _filled_questionnaires(
     return {s.key: [_filled(instrument, s.persona.gender, of_session[s.key])] for s in source.sessions}
 
 
-def _filled(instrument: Instrument, gender: str | None, answers: pd.DataFrame) -> str:
-    codes = drawn_codes(answers, FILLED_AT)
-    return _written(instrument, gender, dict(zip(answers["item"], codes, strict=True)))
+def filled_questionnaire(
+    instrument: Instrument, gender: str | None, codes: Mapping[int, float] | None = None
+) -> str:
+    """Text of a questionnaire with its answers, one item a line.
 
-
-def _written(instrument: Instrument, gender: str | None, codes: dict[int, float]) -> str:
+    Parameters
+    ----------
+    instrument : Instrument
+    gender : str
+        The form of the items.
+    codes : mapping of int to float, optional
+        Code of the answer by item number, NaN where it is missing. By default, the longest option of each item: what
+        stands for answers that are not known yet.
+    """
     lines: list[str] = []
     for number, item in enumerate(instrument.items, start=1):
-        answer = _words(instrument.options_of(item), codes[item.item])
+        options = instrument.options_of(item)
+        answer = max(options, key=len) if codes is None else _words(options, codes[item.item])
         lines.append(f"{number}. {item.portrait(gender)} Answer: {answer}")
     return "\n".join([instrument.instruction, "", *lines])
+
+
+def _filled(instrument: Instrument, gender: str | None, answers: pd.DataFrame) -> str:
+    return filled_questionnaire(
+        instrument, gender, dict(zip(answers["item"], drawn_codes(answers, FILLED_AT), strict=True))
+    )
 
 
 def _words(options: Sequence[str], code: float) -> str:
