@@ -74,8 +74,8 @@ def load_runs(condition: str, n_runs: int | None = None) -> tuple[Persona, ...]:
 
     Examples
     --------
-    >>> load_runs("value_anchor", 2)[1].prefix[-62:]
-    'Answer as a person that is being free to act independently.'[-62:]
+    >>> load_runs("value_anchor", 2)[1].prefix[-59:]
+    'Answer as a person that is being free to act independently.'
     >>> [run.persona for run in load_runs("value_prompts", 2)]
     ['Self-Direction 01', 'Stimulation 01']
     """
