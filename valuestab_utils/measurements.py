@@ -83,6 +83,7 @@ class Changes:
     n_messages: int | None = None
     n_names: int | None = None
     lengths: Sequence[int] | None = None
+    wording: str = "auto"
 
 
 def designs(profile: Mapping, entry: Mapping, changes: Changes, questionnaire: Instrument) -> Iterator[Design]:
@@ -136,10 +137,15 @@ def _designs_of_condition(entry: Mapping, changes: Changes, questionnaire: Instr
     names = listed("instruments", entry["instruments"], ["PVQ-RR"])
     for name, administration in itertools.product(names, how):
         check_known("administration", administration, ADMINISTRATIONS)
-        own = questionnaire if name == questionnaire.name else load_instrument(name, questionnaire.wording)
+        own = questionnaire if name == questionnaire.name else load_instrument(name, _wording(name, changes.wording))
         for temperature in [None] if administration == "letters" else at:
             design = Design(entry["part"], experiment, own, "single", entry["format"], entry.get("dtype"))
             yield replace(design, administration=administration, temperature=temperature, filled=questionnaire)
+
+
+def _wording(name: str, asked_for: str) -> str:
+    """The wording of an instrument: what was asked for, if it has two."""
+    return asked_for if name == "PVQ-RR" else "auto"
 
 
 def listed(name: str, values: object, example: list, may_be_empty: bool = False) -> Sequence:

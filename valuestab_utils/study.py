@@ -328,7 +328,7 @@ def plan_study(
     parts = of_paper if parts is None else [part for part in parts if part in of_paper]
     compare = () if compare is None else tuple(listed("compare", compare, ["all"], may_be_empty=True))
     questionnaire = load_pvq40(wording)
-    changes = Changes(topics, seeds, n_personas, n_permutations, n_messages, n_names, lengths)
+    changes = Changes(topics, seeds, n_personas, n_permutations, n_messages, n_names, lengths, wording)
     entries = _entries(settings["experiments"], populations, parts, paper)
     planned = [design for entry in entries for design in designs(settings, entry, changes, questionnaire)]
 
