@@ -95,9 +95,15 @@ def tokens_of_a_session(
         With each token that prompts share counted once, and with each prompt whole. What a batch answers counts too.
     """
     if m.administration == "batch":
-        prompt = batch_administration.batch_prompt(session, respondent, m.instrument, texts)
-        n = respondent.count_tokens(prompt.text) + batch_administration.most_new_tokens(m.instrument)
+        prompt = batch_administration.batch_prompt(session, respondent, m.instrument, texts, m.temperature)
+        written = batch_administration.TOKENS_PER_ITEM * len(m.instrument.items)
+        n = respondent.count_tokens(prompt.text) + written
         return 1, n, n
-    prompts = serial_administration.serial_prompts(session, respondent, m.instrument, texts)
-    lengths = [respondent.count_tokens(text) for text in prompts]
+    longest = len(m.instrument.options)
+    lengths = [
+        respondent.count_tokens(
+            serial_administration.serial_prompt(session, respondent, m.instrument, texts, [longest] * n).text
+        )
+        for n in range(len(m.instrument.items))
+    ]
     return len(lengths), max(lengths), sum(lengths)

@@ -214,5 +214,31 @@ class CircumplexRespondent(Respondent):
         return self.refined[check_known("refined value", value, self.refined)]
 
 
+def load_circumplex(instruments: Iterable[Instrument]) -> CircumplexRespondent:
+    """The circumplex respondent that knows the value prompts and anchors of this project, and how people order values.
+
+    Parameters
+    ----------
+    instruments : iterable of Instrument
+        That it is to be asked.
+
+    Examples
+    --------
+    >>> from valuestab_utils.pvqrr import load_pvqrr
+    >>> control = load_circumplex([load_pvqrr("project")])
+    >>> told = "Imagine that you are a person who greatly values power."
+    >>> round(control.direction(told)[0] - control.basic["Power"], 9), control.direction(told)[1]
+    (0.0, 1.5)
+    """
+    instruments = list(instruments)
+    anchors = {row["description"]: row["value"] for _, row in read_rows(_ANCHORS, ("value", "description"))}
+    told = {row["value"]: row for _, row in read_rows(_DESCRIPTIONS, ("value", "description", "prompt"))}
+    named = {row["prompt"].partition(". ")[0]: value for value, row in told.items()}
+    human = human_means_19().set_index("value")["mean"].to_dict()
+    means = {instrument.name: human for instrument in instruments if instrument.name == "PVQ-RR"}
+    descriptions = named | {row["description"]: value for value, row in told.items()}
+    return CircumplexRespondent(instruments, REFINED_VALUES, BASIC_VALUE_OF, anchors, descriptions, means)
+
+
 def _noise(*parts: str) -> np.random.Generator:
     return np.random.default_rng(int(hashlib.sha256("\0".join(parts).encode()).hexdigest(), 16))

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from valuestab_utils import __version__, administration
 from valuestab_utils.catalogue import stored_answers
-from valuestab_utils.circumplex_control import CircumplexRespondent
+from valuestab_utils.circumplex_control import CircumplexRespondent, load_circumplex
 from valuestab_utils.controls import RandomRespondent, SyntheticRespondent
 from valuestab_utils.conversations import load_conversations, simulate_together
 from valuestab_utils.errors import ValuestabError, check_known
@@ -340,7 +340,7 @@ def plan_study(
     known = {c.name: c for c in (RandomRespondent(), SyntheticRespondent(questionnaire, tasks=tasks))}
     if paper != FIRST:  # whose controls know value prompts, and have a circle of values to be found
         instruments = {design.instrument.name: design.instrument for design in planned}
-        known[SyntheticRespondent.name] = CircumplexRespondent([questionnaire, *instruments.values()])
+        known[SyntheticRespondent.name] = load_circumplex({questionnaire.name: questionnaire, **instruments}.values())
 
     def add(design: Design, respondent: Respondent, format: str) -> None:
         experiment = replace(design.experiment, model=respondent.name, format=format)
