@@ -166,7 +166,7 @@ def politics_bars(table: pd.DataFrame, unit: str = "statements") -> Figure:
     Examples
     --------
     >>> table = pd.DataFrame({"label": "m", "higher_order": ["conservation"], "agreement": [0.75], "se": [0.1]})
-    >>> politics_bars(table).axes[0].patches[0].get_width()
+    >>> float(politics_bars(table).axes[0].patches[0].get_width())
     75.0
     """
     if table.empty:
@@ -246,7 +246,7 @@ def similarity_points(table: pd.DataFrame, title: str, measure: str) -> Figure:
         axes.axhline(i - 0.5, color=LIGHT, lw=0.8)
     axes.axvline(0, color="black", lw=0.8)
     lowest = np.nanmin([0, *table["mean"], *table["low"]])
-    axes.set(xlim=(1.05 * lowest, 1.02), ylim=(len(rows) - 0.5, -0.5))
+    axes.set(xlim=(lowest - 0.03 if lowest < 0 else 0, 1.02), ylim=(len(rows) - 0.5, -0.5))
     axes.set_yticks(range(len(rows)), [textwrap.fill(str(name), 26) for name in rows], fontsize=SMALL)
     axes.tick_params(axis="y", length=0)
     lines = "; lines: percentile interval" if table["low"].notna().any() else ""

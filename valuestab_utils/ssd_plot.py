@@ -116,5 +116,7 @@ def _ssd_key(rows: pd.DataFrame, temperatures: dict[float, dict]) -> list[Artist
         printed = "hollow: printed in the paper (not this run)"
         key.append(Line2D([], [], ls="", marker="o", ms=5, mec=DARK, mfc="white", label=printed))
     ssd = "SSD: sum of squared differences after Procrustes, from 0 (the same structure) to 1 (nothing in common)"
-    absent = "\N{EN DASH}  not run or not printed"
-    return [*key, *(Line2D([], [], ls="", label=text) for text in (absent, ssd))]
+    told = [ssd]
+    if len(rows) < rows["row"].nunique() * rows["condition"].nunique() * len(temperatures):
+        told.append("\N{EN DASH}, or no point: not run or not printed")
+    return [*key, *(Line2D([], [], ls="", label=text) for text in told)]

@@ -80,6 +80,7 @@ def value_maps(points: pd.DataFrame) -> Figure:
         panel.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         panel.set_title(_title(str(name), part, 80 if columns == 1 else 42), fontsize=SMALL, fontweight="normal")
         panel.tick_params(labelsize=SMALL)
+        panel.locator_params(nbins=5)
     for panel in axes[-columns:]:
         panel.set_xlabel("dimension 1 (standardised, no unit)", fontsize=8.5)
     for panel in axes[::columns]:
