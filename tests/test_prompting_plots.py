@@ -16,8 +16,8 @@ from valuestab_utils.prompting_plots import (  # noqa: E402
     agreement_dots,
     correlation_heatmap,
     politics_bars,
-    similarity_points,
 )
+from valuestab_utils.similarity_plot import similarity_points  # noqa: E402
 
 LONG = "meta-llama_Llama-3.1-8B-Instruct (no system)"
 HIGHER = ("openness_to_change", "self_enhancement", "conservation", "self_transcendence", "none")

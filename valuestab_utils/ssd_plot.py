@@ -20,7 +20,7 @@ from valuestab_utils.figure_layout import (
     nothing,
     panel_grid,
 )
-from valuestab_utils.value_styles import REFERENCES, condition_label, in_condition_order, run_styles
+from valuestab_utils.value_styles import REFERENCES, condition_label, in_condition_order, run_styles, spread_in_row
 
 _ABSENT = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 
@@ -63,7 +63,7 @@ def ssd_bars(table: pd.DataFrame) -> Figure:
     rows = rows.assign(row=rows.groupby(place, sort=False).ngroup())
     names = rows.drop_duplicates("row")
     conditions, temperatures = in_condition_order(rows["condition"]), run_styles(sorted(set(rows["temperature"])))
-    dodge = dict(zip(temperatures, np.linspace(-0.2, 0.2, len(temperatures)) if len(temperatures) > 1 else [0.0]))
+    dodge = dict(zip(temperatures, spread_in_row(len(temperatures), 0.2)))
     figure, panels = panel_grid(
         len(conditions), len(conditions), (WIDTH / len(conditions), 2.5 + 0.36 * len(names)), sharex=True, sharey=True
     )
