@@ -20,7 +20,7 @@ from valuestab_utils.figure_layout import (
     nothing,
     panel_grid,
 )
-from valuestab_utils.value_styles import REFERENCES, condition_label, in_condition_order, run_styles
+from valuestab_utils.value_styles import REFERENCES, condition_label, in_condition_order, run_styles, spread_in_row
 
 _ABSENT = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 
@@ -63,7 +63,7 @@ def ssd_bars(table: pd.DataFrame) -> Figure:
     rows = rows.assign(row=rows.groupby(place, sort=False).ngroup())
     names = rows.drop_duplicates("row")
     conditions, temperatures = in_condition_order(rows["condition"]), run_styles(sorted(set(rows["temperature"])))
-    dodge = dict(zip(temperatures, np.linspace(-0.2, 0.2, len(temperatures)) if len(temperatures) > 1 else [0.0]))
+    dodge = dict(zip(temperatures, spread_in_row(len(temperatures), 0.2)))
     figure, panels = panel_grid(
         len(conditions), len(conditions), (WIDTH / len(conditions), 2.5 + 0.36 * len(names)), sharex=True, sharey=True
     )
@@ -116,5 +116,7 @@ def _ssd_key(rows: pd.DataFrame, temperatures: dict[float, dict]) -> list[Artist
         printed = "hollow: printed in the paper (not this run)"
         key.append(Line2D([], [], ls="", marker="o", ms=5, mec=DARK, mfc="white", label=printed))
     ssd = "SSD: sum of squared differences after Procrustes, from 0 (the same structure) to 1 (nothing in common)"
-    absent = "\N{EN DASH}  not run or not printed"
-    return [*key, *(Line2D([], [], ls="", label=text) for text in (absent, ssd))]
+    told = [ssd]
+    if len(rows) < rows["row"].nunique() * rows["condition"].nunique() * len(temperatures):
+        told.append("\N{EN DASH}, or no point: not run or not printed")
+    return [*key, *(Line2D([], [], ls="", label=text) for text in told)]

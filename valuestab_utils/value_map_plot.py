@@ -31,7 +31,7 @@ _COORDINATES = ["x", "y", "reference_x", "reference_y"]
 _BACKGROUND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.3}
 
 
-def value_maps(points: pd.DataFrame) -> Figure:
+def value_maps(points: pd.DataFrame, title: str = "Which values go together?") -> Figure:
     """Two-dimensional value structures, each aligned to its reference, a panel a structure.
 
     Parameters
@@ -42,6 +42,7 @@ def value_maps(points: pd.DataFrame) -> Figure:
         Procrustes, no unit; x and y are NaN in all rows of a panel whose structure is undefined), disparity (sum of
         squared differences, SSD), low and high (its interval, NaN if there is none), and reference ("human" or
         "theory"). The values are the ten basic ones or those of the 19 with the acronyms in `CIRCLE`.
+    title : str
 
     Returns
     -------
@@ -80,11 +81,12 @@ def value_maps(points: pd.DataFrame) -> Figure:
         panel.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         panel.set_title(_title(str(name), part, 80 if columns == 1 else 42), fontsize=SMALL, fontweight="normal")
         panel.tick_params(labelsize=SMALL)
+        panel.locator_params(nbins=5)
     for panel in axes[-columns:]:
         panel.set_xlabel("dimension 1 (standardised, no unit)", fontsize=8.5)
     for panel in axes[::columns]:
         panel.set_ylabel("dimension 2 (standardised, no unit)", fontsize=8.5)
-    heading(figure, "Which values go together?")
+    heading(figure, title)
     legend_below(figure, _key(points, styles), 3)
     figure.canvas.draw()
     figure.set_layout_engine("none")  # labels are placed by where things are now
@@ -149,6 +151,7 @@ def _key(points: pd.DataFrame, styles: dict) -> list[Artist]:
     ]
     whose = " or ".join(REFERENCES[name] for name in dict.fromkeys(points["reference"]))
     key.append(Line2D([], [], color=LIGHT, mfc="white", mec=DARK, marker="o", ms=4, label=f"hollow: {whose}"))
+    key.append(Line2D([], [], ls="", label="SSD: sum of squared differences"))
     if points["low"].notna().any():
         key.append(Line2D([], [], ls="", label="in brackets: bootstrap interval"))
     return key

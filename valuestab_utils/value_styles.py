@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import cycle
 
+import numpy as np
+
 from valuestab_utils.errors import check_known
 from valuestab_utils.labels import population_label
 
@@ -99,3 +101,14 @@ def condition_label(condition: str) -> str:
     ('generated\\npersona', 'names')
     """
     return population_label(condition).replace(" ", "\n", 1)
+
+
+def spread_in_row(n: int, reach: float) -> np.ndarray:
+    """Heights of n marks in one row, from ``-reach`` to ``reach``; a mark alone stands in the middle.
+
+    Examples
+    --------
+    >>> [float(height) for height in spread_in_row(3, 0.2)], [float(height) for height in spread_in_row(1, 0.2)]
+    ([-0.2, 0.0, 0.2], [0.0])
+    """
+    return np.linspace(-reach, reach, n) if n > 1 else np.zeros(n)
