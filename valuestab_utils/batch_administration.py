@@ -129,7 +129,8 @@ def batch_prompt(
     ]
     said = [*conversation, "\n".join([before, "", *lines])]
     text = tested_prompt(session.format, respondent.template, session.persona, said)
-    cut = partial(cut_at_label, labels=turn_labels(session.persona)) if session.format == "base" else None
+    labels = turn_labels(session.persona) if session.format == "base" else ()
+    cut = partial(_cut, labels=labels, n_codes=len(instrument.options))
     noise = session.answer_noise(f"{instrument.name}, batch, {float(temperature)}")
     return Prompt(session, text, noise, cut, done, temperature=float(temperature))
 
@@ -170,6 +171,26 @@ def parse_batch(text: str, n_items: int, n_codes: int) -> list[int] | None:
     if len(found) != n_items or not set(found) <= set(codes):
         return None
     return [codes[code] for code in found]
+
+
+def _cut(text: str, labels: Sequence[str], n_codes: int) -> str:
+    """The text up to a turn label, or to the first whole line that is no code: with it, nothing can be parsed any more.
+
+    A small model may write the items all over again, which takes minutes and is worth nothing.
+    """
+    text = cut_at_label(text, labels) if labels else text
+    *whole, _ = text.split("\n")
+    length = 0
+    for line in whole:
+        length += len(line) + 1
+        if line.strip() and not _may_be_codes(line.strip(), n_codes):
+            return text[:length]
+    return text
+
+
+def _may_be_codes(line: str, n_codes: int) -> bool:
+    codes = {str(code) for code in range(1, n_codes + 1)}
+    return bool(_NUMBERED.fullmatch(line)) or set(_BETWEEN_CODES.split(line.strip(", \t"))) <= codes | {""}
 
 
 def _answers(
