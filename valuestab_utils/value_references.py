@@ -125,30 +125,6 @@ def references_10() -> tuple[Reference, ...]:
     return human_10(), theory_10()
 
 
-def published_disparities() -> pd.DataFrame:
-    """Sums of squared differences to the human map as paper 002 prints them.
-
-    Returns
-    -------
-    DataFrame
-        model, population, administration, temperature, disparity (NaN where the paper has none), published, source.
-
-    References
-    ----------
-    Rozen et al. 2025, Tables 1 and 5.
-
-    Examples
-    --------
-    >>> table = published_disparities()
-    >>> len(table), table["disparity"].isna().sum().item()
-    (76, 2)
-    """
-    table = pd.read_csv(DATA / "reference" / "rozen2025_mds_ssd.csv")
-    table = table.rename(columns={"prompt": "population", "procrustes_ssd_vs_human": "disparity"})
-    columns = ["model", "population", "administration", "temperature", "disparity"]
-    return table[[*columns, "source"]].assign(published=True)
-
-
 def read_table(path: Path, columns: tuple[str, ...], numbers: tuple[str, ...] = ()) -> pd.DataFrame:
     """A user's CSV, with these columns and, in some of them, numbers in every row; the index is the row's number.
 
