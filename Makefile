@@ -8,6 +8,7 @@ PYTHON ?= $(shell for p in python3.11 python3; do $$p -c 'import sys; sys.exit(s
 VENV ?= .venv
 PIP_ARGS ?=
 CONFIRM ?=
+PAPER ?= stability
 # On a cluster: make reproduce EXECUTOR=slurm PARTITION=gpu ACCOUNT=me GPUS=1 TIME=60 SHARDS=16
 EXECUTOR = local
 PARTITION =
@@ -22,7 +23,7 @@ SBATCH =
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env model plan reproduce report test bench lab clean clean-results
+.PHONY: help env model plan reproduce structure prompting report test bench lab clean clean-results
 SHELL := /bin/sh
 
 STAMP := $(VENV)/.stamp
@@ -32,7 +33,7 @@ RUN := $(VENV)/bin/python -m
 # Every other variable given on the command line is a parameter of the notebooks (make reproduce n_personas=8), but for
 # those that begin with VALUESTAB_: they are the package's own, and reach it through the environment.
 CLUSTER := EXECUTOR PARTITION ACCOUNT GPUS TIME SHARDS CPUS MEM SBATCH
-OWN := PROFILE MODEL PYTHON VENV PIP_ARGS CONFIRM SHELL SHAPE PERSONAS $(CLUSTER)
+OWN := PROFILE MODEL PAPER PYTHON VENV PIP_ARGS CONFIRM SHELL SHAPE PERSONAS $(CLUSTER)
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 define NEWLINE
 
@@ -46,6 +47,8 @@ RUN_local = valuestab_utils.reproduce
 RUN_slurm = valuestab_utils.slurm --partition=$(call quoted,PARTITION) --account=$(call quoted,ACCOUNT) \
     --gpus=$(call quoted,GPUS) --minutes=$(call quoted,TIME) --shards=$(call quoted,SHARDS) \
     --cpus=$(call quoted,CPUS) --mem=$(call quoted,MEM) $(if $(SBATCH),--sbatch=$(call quoted,SBATCH))
+REPRODUCE = $(RUN) $(or $(RUN_$(EXECUTOR)),$(error EXECUTOR must be local or slurm)) --profile=$(call quoted,PROFILE) \
+    --model=$(call quoted,MODEL) $(PARAMETERS)
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -54,10 +57,16 @@ help:  ## this list
 	@echo "  any other is a parameter of the notebooks: make reproduce n_personas=8 seeds='[1, 2]'"
 
 plan: $(STAMP)  ## say what a run would take: sessions, queries, tokens, memory, time or price
-	@$(RUN) valuestab_utils.plan --profile=$(call quoted,PROFILE) --model=$(call quoted,MODEL) $(PARAMETERS)
+	@$(RUN) valuestab_utils.plan --paper=$(call quoted,PAPER) --profile=$(call quoted,PROFILE) --model=$(call quoted,MODEL) $(PARAMETERS)
 
-reproduce: $(STAMP)  ## run the notebooks: every experiment and figure, and a report
-	@$(RUN) $(or $(RUN_$(EXECUTOR)),$(error EXECUTOR must be local or slurm)) --profile=$(call quoted,PROFILE) --model=$(call quoted,MODEL) $(PARAMETERS)
+reproduce: $(STAMP)  ## run the notebooks of Kovač et al. 2024: every experiment and figure, and a report
+	@$(REPRODUCE) --paper=$(call quoted,PAPER)
+
+structure: $(STAMP)  ## the same for Rozen et al. 2025: hierarchy and structure of 19 values (notebook 06)
+	@$(REPRODUCE) --paper=structure
+
+prompting: $(STAMP)  ## the same for Yehudai et al.: value prompts, behaviour, populations (notebook 07)
+	@$(REPRODUCE) --paper=prompting
 
 report: $(STAMP)  ## write the report of the last run again
 	@$(RUN) valuestab_utils.report --profile=$(call quoted,PROFILE) --model=$(call quoted,MODEL) \

@@ -17,7 +17,7 @@ from valuestab_utils.api_settings import Settings
 from valuestab_utils.chat_template import Message
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.model_cards import API, ModelCard
-from valuestab_utils.respondents import Answers, Prompt, Respondent, Text
+from valuestab_utils.respondents import Answers, Prompt, Respondent, Text, common_temperature
 from valuestab_utils.sampling import Sampling
 
 BEGUN_TURN = {"vllm", "llamacpp", "ollama"}  # kinds of servers that go on with an assistant's last message
@@ -113,9 +113,13 @@ class ApiRespondent(Respondent):
 
     def speak(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Text]:
         """Have the next message after each prompt written."""
-        sampling = {"temperature": self.sampling.temperature, "top_p": self.sampling.top_p}
+        temperature = common_temperature(prompts)
+        chosen = self.sampling if temperature is None else Sampling(temperature)
+        sampling = {"temperature": chosen.temperature, "top_p": chosen.top_p}
         requests = [
-            self._request("message", p, sampling | {"seed": int(p.noise.integers(2**31))}, max_new_tokens, kept_text)
+            self._request(
+                "message", p, sampling | {"seed": int(p.noise.integers(2**31))}, max_new_tokens, kept_text, chosen
+            )
             for p in prompts
         ]
         finish = {"stop": "eos"}
@@ -145,18 +149,20 @@ class ApiRespondent(Respondent):
     def _answer_tokens(self) -> int:
         return 1 if self.template.begun_turn else ANSWER_TOKENS
 
-    def _payload(self, chat: list[Message], asked: dict, limit: int) -> dict:
+    def _payload(self, chat: list[Message], asked: dict, limit: int, sampling: Sampling | None = None) -> dict:
         name = "max_completion_tokens" if self.kind in ("openai", "azure") else "max_tokens"
         own = dict(_ALL_OFF.get(self.kind, {}))
-        if asked["temperature"] and own:  # a message, not an answer
+        if sampling and sampling.temperature and own:  # a message, not an answer
             top_k, penalty = _NAMES[self.kind]
-            own |= {top_k: self.sampling.top_k or own[top_k], penalty: self.sampling.repetition_penalty}
+            own |= {top_k: sampling.top_k or own[top_k], penalty: sampling.repetition_penalty}
         if self.kind == "vllm" and chat[-1]["role"] == "assistant":
             own |= {"continue_final_message": True, "add_generation_prompt": False}
         return {"messages": chat, name: limit} | asked | ({"extra_body": own} if own else {})
 
-    def _request(self, purpose: str, prompt: Prompt, asked: dict, limit: int, keep) -> Request:
-        payload = self._payload(json.loads(prompt.text), asked, limit)
+    def _request(
+        self, purpose: str, prompt: Prompt, asked: dict, limit: int, keep, sampling: Sampling | None = None
+    ) -> Request:
+        payload = self._payload(json.loads(prompt.text), asked, limit, sampling)
         model = self._probe()["model"]
         key = _hash([self.client.host, model, purpose, str(prompt.session), payload])
 

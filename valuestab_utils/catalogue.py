@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from valuestab_utils import administration
 from valuestab_utils.errors import ValuestabError, check_known
 from valuestab_utils.measurements import Measurement
 from valuestab_utils.prompts import FORMATS
-from valuestab_utils.questionnaire import answer_folder, load_answers
 
 ALL = "all"
 
@@ -53,13 +53,14 @@ def stored_answers(
         for model in there if ALL in compare else named:
             for format in FORMATS:
                 other = replace(m.experiment, model=model, format=format)
-                place = replace(m, experiment=other).place
-                folder = answer_folder(other, m.instrument, results_dir, orders=m.orders)
+                there_too = replace(m, experiment=other)
+                place = there_too.place
+                folder = administration.folder(there_too, results_dir)
                 if (model, format) in own or place in found or not any(folder.path.glob("*.parquet")):
                     continue
                 if model not in named and folder.missing(other.sessions):
                     continue
-                answers = load_answers(other, m.instrument, results_dir, m.orders)
+                answers = administration.load(there_too, results_dir)
                 found[place] = answers.assign(asked_after=other.n_messages)
     _check_all_found(named, found)
     return list(found.values())

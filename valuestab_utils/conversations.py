@@ -157,7 +157,7 @@ def next_prompt(session: Session, respondent: Respondent, conversation: Sequence
     cut = None
     if session.format == "base":
         cut = partial(prompts.cut_at_label, labels=prompts.turn_labels(session.persona))
-    return Prompt(session, text, session.noise(number), cut)
+    return Prompt(session, text, session.noise(number), cut, temperature=session.topic.temperature)
 
 
 def conversation_folder(

@@ -16,6 +16,15 @@ POPULATIONS = {
     "fictional_characters": "fictional characters",
     "real_world_personas": "real-world personas",
     "none": "no persona",
+    "basic": "basic prompt",
+    "value_anchor": "value anchors",
+    "demographic": "demographic prompts",
+    "generated_persona": "generated personas",
+    "names": "names",
+    "value_prompts": "value prompts",
+    "value_names": "value names",
+    "filled_questionnaire": "filled questionnaires",
+    "value_prompts_filled": "value prompts and filled questionnaires",
 }
 MEASURES = {
     "rank_order": "Rank-order stability",

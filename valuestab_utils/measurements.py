@@ -2,12 +2,15 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.inductions import CONDITIONS, load_runs, topic_of
+from valuestab_utils.instrument_names import load_instrument
 from valuestab_utils.instruments import Instrument
 from valuestab_utils.populations import POPULATIONS, Persona, load_population, population_names
+from valuestab_utils.profiles import ADMINISTRATIONS, PARTS_OF
 from valuestab_utils.questionnaire import ORDERS
 from valuestab_utils.sessions import Experiment
 from valuestab_utils.tasks import NAMES_OF_RACE, load_task
@@ -28,19 +31,30 @@ class Measurement:
     instrument : Instrument
     orders : str
         One of `valuestab_utils.questionnaire.ORDERS`.
+    administration : str
+        One of `valuestab_utils.profiles.ADMINISTRATIONS`: each item alone by letters, all in one prompt, or one after
+        the other in one conversation.
+    temperature : float or None
+        At which answers are given in the latter two; by letters, all temperatures are known.
+    filled : Instrument or None
+        The questionnaire that is shown filled in, to those who are shown one.
     """
 
     part: str
     experiment: Experiment
     instrument: Instrument
     orders: str = "single"
+    administration: str = "letters"
+    temperature: float | None = None
+    filled: Instrument | None = None
 
     @property
     def place(self) -> tuple:
         """What tells it apart from others of the study: two with the same place differ in size alone."""
         e = self.experiment
         asked = (self.instrument.name, self.instrument.wording, self.orders, e.n_messages)
-        return (self.part, e.model, e.format, e.population, *asked)
+        how = () if self.administration == "letters" else (self.administration, self.temperature)
+        return (self.part, e.model, e.format, e.population, *asked, *how)
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,9 @@ class Design:
     orders: str
     format: str
     dtype: str | None
+    administration: str = "letters"
+    temperature: float | None = None
+    filled: Instrument | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +83,7 @@ class Changes:
     n_messages: int | None = None
     n_names: int | None = None
     lengths: Sequence[int] | None = None
+    wording: str = "auto"
 
 
 def designs(profile: Mapping, entry: Mapping, changes: Changes, questionnaire: Instrument) -> Iterator[Design]:
@@ -77,6 +95,9 @@ def designs(profile: Mapping, entry: Mapping, changes: Changes, questionnaire: I
         Unknown population, topic, task or orders; sizes that are not what they must be.
     """
     part = entry.get("part", "pvq")
+    if part not in PARTS_OF["stability"]:
+        yield from _designs_of_condition(entry, changes, questionnaire)
+        return
     without = population_name(entry["population"]) == NO_PERSONA
     n = changes.n_permutations if without else changes.n_personas
     personas = load_population(entry["population"], entry.get("n_personas") if n is None else n)
@@ -97,6 +118,34 @@ def designs(profile: Mapping, entry: Mapping, changes: Changes, questionnaire: I
         name = population_name(entry["population"])
         experiment = Experiment("", "", name, personas, topics, tuple(seeds), n_messages)
         yield Design(part, experiment, instrument, orders, entry["format"], entry.get("dtype"))
+
+
+def _designs_of_condition(entry: Mapping, changes: Changes, questionnaire: Instrument) -> Iterator[Design]:
+    """What is asked of the runs of a condition of papers 002 and 004."""
+    condition = check_known("condition", entry["population"], CONDITIONS)
+    for name in ("topics", "n_messages", "n_permutations", "n_names", "lengths"):
+        if getattr(changes, name) is not None:
+            raise ValuestabError(
+                f"{name}={getattr(changes, name)!r} does not concern this paper, in which nothing is said before the "
+                "questionnaire: leave it out (n_personas is the number of runs)."
+            )
+    runs = load_runs(condition, entry.get("n_personas") if changes.n_personas is None else changes.n_personas)
+    seeds = listed("seeds", entry.get("seeds", [1]) if changes.seeds is None else changes.seeds, [1, 2])
+    experiment = Experiment("", "", condition, runs, (topic_of(condition),), tuple(seeds), 1)
+    how = listed("administrations", entry.get("administrations", ["letters"]), ["letters"])
+    at = listed("temperatures", entry.get("temperatures", [0.0]), [0.0])
+    names = listed("instruments", entry["instruments"], ["PVQ-RR"])
+    for name, administration in itertools.product(names, how):
+        check_known("administration", administration, ADMINISTRATIONS)
+        own = questionnaire if name == questionnaire.name else load_instrument(name, _wording(name, changes.wording))
+        for temperature in [None] if administration == "letters" else at:
+            design = Design(entry["part"], experiment, own, "single", entry["format"], entry.get("dtype"))
+            yield replace(design, administration=administration, temperature=temperature, filled=questionnaire)
+
+
+def _wording(name: str, asked_for: str) -> str:
+    """The wording of an instrument: what was asked for, if it has two."""
+    return asked_for if name == "PVQ-RR" else "auto"
 
 
 def listed(name: str, values: object, example: list, may_be_empty: bool = False) -> Sequence:

@@ -12,11 +12,12 @@ from valuestab_utils import quantization, shared_prefix
 from valuestab_utils.chat_template import ChatTemplate, encode
 from valuestab_utils.device_memory import MOST_MESSAGES, in_parts, messages_at_once
 from valuestab_utils.errors import ValuestabError
+from valuestab_utils.growing_prefix import GrowingPrefix
 from valuestab_utils.instruments import PVQ_OPTIONS
 from valuestab_utils.letters import letter_tokens
 from valuestab_utils.model_cards import ModelCard
 from valuestab_utils.prompts import LETTERS
-from valuestab_utils.respondents import Answers, Prompt, Respondent, Text
+from valuestab_utils.respondents import Answers, Prompt, Respondent, Text, common_temperature
 from valuestab_utils.sampling import Sampling, sample_messages
 from valuestab_utils.scoring import BATCH_TOKENS, Scores, score_on_shared_prefix, score_one_by_one
 
@@ -74,7 +75,8 @@ class LanguageModel(Respondent):
         self.sampling = card.sampling or _own_sampling(card.name, model.generation_config)
         self.context_length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.tokens_computed = 0
-        self._trusts_shared_prefix = False
+        self._growing: GrowingPrefix | None = None
+        self._trusted: set[str] = set()
         self._batch_tokens: int | None = None
         self._letter_tokens = functools.cache(lambda letters: letter_tokens(tokenizer, letters))
         self._letter_tokens(LETTERS[: len(PVQ_OPTIONS)])  # who cannot answer shall not talk for hours first
@@ -140,6 +142,7 @@ class LanguageModel(Respondent):
 
     def speak(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Text]:
         """Sample a message for each prompt, in one batch, or in as few as a GPU's memory has room for."""
+        self._growing = None  # its memory is needed
         asked = [(prompt, self._encode(prompt, max_new_tokens)) for prompt in prompts]
         size = len(asked)
         if self.model.device.type == "cuda":
@@ -170,9 +173,9 @@ class LanguageModel(Respondent):
         cuts = [prompt.cut for prompt, _ in part] if part[0][0].cut else None
         done = [teller(prompt) for prompt, _ in part]
         ids = [ids for _, ids in part]
-        sampled = sample_messages(
-            self.model, self.tokenizer, ids, noises, self.sampling, max_new_tokens, cuts, done
-        )
+        temperature = common_temperature([prompt for prompt, _ in part])
+        sampling = self.sampling if temperature is None else Sampling(temperature)
+        sampled = sample_messages(self.model, self.tokenizer, ids, noises, sampling, max_new_tokens, cuts, done)
         return [Text(s.text, s.n_tokens, s.finish, s.close_calls) for s in sampled]
 
     def answer(self, prompts: Sequence[Prompt], letters: str) -> Answers:
@@ -185,7 +188,23 @@ class LanguageModel(Respondent):
             scores = score_one_by_one(self.model, ids, tokens)
         else:
             scores = self._score_what_fits(ids, tokens)
-            self._check_shared_prefix(ids[0], scores.logprobs[0], tokens)
+            self._check_against_whole("on a shared prefix", ids[0], scores.logprobs[0], tokens)
+        return self._answers(scores)
+
+    def answer_next(self, prompt: Prompt, letters: str, begins: bool) -> Answers:
+        """Score the letters after one prompt of a growing conversation, of which only what is new is computed."""
+        ids, tokens = self._encode(prompt, 0), self._letter_tokens(letters)
+        if shared_prefix.obstacle(self.model, len(ids)):
+            return self.answer([prompt], letters)
+        if begins or self._growing is None:
+            self._growing = GrowingPrefix(self.model)
+        growing = self._growing
+        (scores,), _ = in_parts(lambda all_ids: [growing.score(each, tokens) for each in all_ids], [ids], 1, "question")
+        if scores.n_shared:
+            self._check_against_whole("on a growing prefix", ids, scores.logprobs[0], tokens)
+        return self._answers(scores)
+
+    def _answers(self, scores: Scores) -> Answers:
         self.tokens_computed += scores.tokens_computed
         strays = [self.tokenizer.decode([token]) for token in scores.stray.tolist()]
         return Answers(scores.logprobs.double().numpy(), strays, scores.stray_logprobs.double().numpy())
@@ -216,20 +235,20 @@ class LanguageModel(Respondent):
             )
         return ids
 
-    def _check_shared_prefix(self, prompt: Sequence[int], found: torch.Tensor, tokens) -> None:
+    def _check_against_whole(self, how: str, prompt: Sequence[int], found: torch.Tensor, tokens) -> None:
         # Once for each loaded model: an architecture with a feature that we do not know of must not pass.
-        if self._trusts_shared_prefix:
+        if how in self._trusted:
             return
         alone = score_one_by_one(self.model, [prompt], tokens).logprobs[0]
         # In half precision, the log-probability of a letter that is no candidate means little.
         off = (alone - found)[alone > alone.max() - 10].abs().max().item()
         if off > TOLERANCE[self.model.dtype]:
             raise ValuestabError(
-                f"{self.name} scores letters {off:.2g} nats differently on a shared prefix than alone, where "
+                f"{self.name} scores letters {off:.2g} nats differently {how} than alone, where "
                 f"{TOLERANCE[self.model.dtype]:g} are allowed; its architecture or quantization is not supported: "
                 "report it."
             )
-        self._trusts_shared_prefix = True
+        self._trusted.add(how)
 
 
 def _own_sampling(name: str, config) -> Sampling:

@@ -14,18 +14,21 @@ from pathlib import Path
 
 import pandas as pd
 
+from valuestab_utils import administration
 from valuestab_utils.api import ANSWER_TOKENS, ApiRespondent
 from valuestab_utils.conversations import MAX_NEW_TOKENS, missing_messages, next_prompt
 from valuestab_utils.device_memory import bytes_per_token, weight_bytes
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.measurements import Measurement
 from valuestab_utils.models import LanguageModel
+from valuestab_utils.papers import FIRST, PAPERS
 from valuestab_utils.paths import ROOT
 from valuestab_utils.prompts import LETTERS
-from valuestab_utils.questionnaire import answer_folder, item_prompts
+from valuestab_utils.questionnaire import item_prompts
 from valuestab_utils.respondents import Respondent
 from valuestab_utils.sessions import Experiment, Session
 from valuestab_utils.study import CONTROLS, Study, plan_study
+from valuestab_utils.texts_before import filled_questionnaire
 
 FILLER = " and then"  # stands for what will be said; repeated, it takes two tokens a time in common vocabularies
 CALIBRATION_STEPS = 8
@@ -74,7 +77,7 @@ def plan_table(study: Study) -> pd.DataFrame:
             continue
         respondent = study.respondent(m.experiment)
         sessions = m.experiment.sessions
-        folder = answer_folder(m.experiment, m.instrument, study.results_dir, orders=m.orders)
+        folder = administration.folder(m, study.results_dir)
         lacking = {(folder.path, s) for s in folder.missing(sessions)} - counted
         counted |= lacking
         missing = len(lacking)
@@ -98,7 +101,8 @@ def messages_to_write(study: Study) -> dict[str, int]:
 
 def calibrate(study: Study, model: str) -> Rates:
     """Score one session and sample a few tokens with ``model``, in batches as the run would; nothing is kept."""
-    m = max((m for m in study.measurements if m.experiment.model == model), key=lambda m: m.part == "pvq")
+    by_letters = [m for m in study.measurements if m.experiment.model == model and m.administration == "letters"]
+    m = max(by_letters, key=lambda m: m.part == "pvq")
     respondent, session = study.respondent(m.experiment), m.experiment.sessions[0]
     prompts = item_prompts(session, respondent, m.instrument, _stand_in(m, respondent))
     letters = LETTERS[: len(m.instrument.options)]
@@ -107,7 +111,10 @@ def calibrate(study: Study, model: str) -> Rates:
     respondent.answer(prompts, letters)
     scored = _unique([respondent.count_tokens(p.text) for p in prompts], _shared(respondent, prompts))
     rate = scored / (time.perf_counter() - begun)
-    together = [s for s in m.experiment.sessions if m.experiment.messages_of(s)][: respondent.batch_sessions]
+    talking = [m.experiment for m in by_letters if any(map(m.experiment.messages_of, m.experiment.sessions))]
+    if not talking:
+        return Rates(rate, 0, 0, 1)
+    together = talking[0].sessions[: respondent.batch_sessions]
     asked = [next_prompt(s, respondent, [s.topic.first_message]) for s in together]
     seconds = []
     for n_tokens in (1, 1 + CALIBRATION_STEPS):
@@ -131,7 +138,9 @@ def _tested(study: Study) -> list[Experiment]:
 
 
 def _tokens_of_a_session(m: Measurement, respondent: Respondent) -> tuple[int, int, int]:
-    session = max(m.experiment.sessions, key=lambda s: len(s.persona.description))
+    session = max(m.experiment.sessions, key=lambda s: len(s.persona.description) + len(s.persona.prefix))
+    if m.administration != "letters":
+        return administration.tokens_of_a_session(m, session, respondent, _stand_in(m, respondent))
     prompts = item_prompts(session, respondent, m.instrument, _stand_in(m, respondent), m.orders)
     lengths = [respondent.count_tokens(prompt.text) for prompt in prompts]
     return len(prompts), _unique(lengths, _shared(respondent, prompts)), sum(lengths)
@@ -146,7 +155,9 @@ def _unique(lengths: Sequence[int], n_shared: int) -> int:
 
 
 def _stand_in(m: Measurement, respondent: Respondent) -> list[str]:
-    """A conversation with messages at their longest, about a topic's first message."""
+    """A conversation with messages at their longest, about a topic's first message; or a filled questionnaire."""
+    if administration.sources(m):
+        return [filled_questionnaire(m.filled, "M")]
     topic = max(m.experiment.topics, key=lambda topic: len(topic.first_message or ""))
     if topic.first_message is None:
         return []
@@ -221,6 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m valuestab_utils.plan", description=__doc__.splitlines()[0])
     parser.add_argument("--profile", default="quick", help="a name in data/profiles, or a file of that form")
     parser.add_argument("--model", default="", help="a name in data/models.yaml, a folder, or a hub id")
+    parser.add_argument("--paper", default=FIRST, help="whose study: " + ", ".join(PAPERS))
     parser.add_argument("--no-calibration", action="store_true", help="count only; do not load the model")
     parser.add_argument("parameters", nargs="*", metavar="name=value", help="parameters of the notebooks")
     asked = parser.parse_args(arguments)
@@ -229,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if asked.model:
             given["model"] = asked.model
         known = declared_parameters(ROOT / "notebooks" / "01_conversations.ipynb")
-        study = plan_study(**for_notebooks(given, {"01": known})["01"])
+        study = plan_study(**for_notebooks(given, {"01": known})["01"], paper=asked.paper)
         print(*report(study, not asked.no_calibration), sep="\n")
     except ValuestabError as error:
         print(error, file=sys.stderr)

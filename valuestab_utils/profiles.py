@@ -9,13 +9,21 @@ from valuestab_utils.prompts import FORMATS
 
 PROFILES = DATA / "profiles"
 
-# What an experiment of a profile belongs to; the first is paper 001's main one.
-PARTS = ("pvq", "induction", "downstream", "lengths", "contexts", "neutral", "orders")
+# What an experiment of a profile belongs to, by the paper that it is of; the first part is a paper's main one.
+PARTS_OF = {
+    "stability": ("pvq", "induction", "downstream", "lengths", "contexts", "neutral", "orders"),
+    "structure": ("structure", "administrations"),
+    "prompting": ("prompting", "agreement", "priming"),
+}
+PARTS = tuple(part for parts in PARTS_OF.values() for part in parts)
 
 _ENTRIES = ("model", "topics", "seeds", "n_messages", "experiments", "controls")
 _WITH_TASK = ("downstream", "orders")
 _OF_EXPERIMENT = ("population", "format", "part", "task", "n_names", "n_personas", "seeds", "topics")
 _OF_EXPERIMENT += ("n_messages", "orders", "dtype")
+_OF_CONDITION = ("population", "format", "part", "n_personas", "seeds", "dtype", "instruments", "administrations")
+_OF_CONDITION += ("temperatures",)
+ADMINISTRATIONS = ("letters", "batch", "serial")
 
 
 def load_profile(name: str) -> dict:
@@ -50,10 +58,11 @@ def load_profile(name: str) -> dict:
     if not isinstance(profile["experiments"], list) or not profile["experiments"]:
         raise ValuestabError(f"Profile {path} lacks experiments: see data/profiles/quick.yaml for the form.")
     for experiment in profile["experiments"]:
-        _check(f"An experiment of profile {path}", experiment, _OF_EXPERIMENT[:2], known=_OF_EXPERIMENT)
+        part = check_known("part", experiment.get("part", "pvq"), PARTS) if isinstance(experiment, dict) else "pvq"
+        of_condition = part not in PARTS_OF["stability"]
+        needed = (*_OF_EXPERIMENT[:2], *(("instruments",) if of_condition else ()))
+        _check(f"An experiment of profile {path}", experiment, needed, _OF_CONDITION if of_condition else _OF_EXPERIMENT)
         check_known("format", experiment["format"], ["own", *FORMATS])
-        check_known("part", experiment.get("part", "pvq"), PARTS)
-        part = experiment.get("part", "pvq")
         if (part == "downstream") > ("task" in experiment) or ("task" in experiment) > (part in _WITH_TASK):
             raise ValuestabError(
                 f"An experiment of {path} must name a task if it is of the part downstream, and may if of orders: "

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from valuestab_utils.balanced_orders import rotated_orders
-from valuestab_utils.conversations import load_conversations, texts_by_session, texts_digest
+from valuestab_utils.conversations import texts_digest
 from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.inductions import what_is_said
 from valuestab_utils.instruments import Instrument, Item
 from valuestab_utils.progress import progress
 from valuestab_utils.prompts import LETTERS, PROMPTS_DIGEST, question, tested_prompt
@@ -16,6 +17,7 @@ from valuestab_utils.provenance import provenance
 from valuestab_utils.respondents import Answers, Prompt, Respondent
 from valuestab_utils.sessions import Experiment, Session, slug
 from valuestab_utils.store import Folder, check_unchanged, experiment_folder
+from valuestab_utils.texts_before import texts_before
 
 NEAR_TIE = 0.1  # nats between the two likeliest letters
 
@@ -30,6 +32,7 @@ def ask_questionnaire(
     instrument: Instrument,
     results_dir: Path,
     orders: str = "single",
+    filled: Instrument | None = None,
 ) -> pd.DataFrame:
     """Ask every item of ``instrument`` after each of an experiment's conversations; gives all the answers.
 
@@ -44,11 +47,14 @@ def ask_questionnaire(
     results_dir : Path
     orders : {"single", "second", "balanced"}
         See `ORDERS`.
+    filled : Instrument, optional
+        The questionnaire that is shown filled in, to those who are shown one (`valuestab_utils.texts_before`).
 
     Returns
     -------
     DataFrame
-        One row an answer: the session's identity; ``persona_name``, ``persona_description`` and ``gender``;
+        One row an answer: the session's identity; ``persona_name``, ``persona_description`` and ``gender``, and
+        ``prefix`` and ``group`` where the persona has them;
         ``n_messages`` before the item and ``conversation``, a hash of their texts; ``instrument``, its
         ``wording`` and ``instrument_version``; ``item`` and its ``value``; ``rotation`` of the balanced orders
         (else 0); ``option_order`` (the codes at the letters A, B, ...), ``logprob_A`` ... (nats),
@@ -58,23 +64,27 @@ def ask_questionnaire(
     """
     folder = answer_folder(experiment, instrument, results_dir, respondent, orders)
     todo = folder.missing(experiment.sessions)
-    conversations = texts_by_session(load_conversations(experiment, results_dir))
+    conversations = texts_before(experiment, results_dir, filled)
     asked = instrument.name if orders == "single" else f"{instrument.name} ({orders} orders)"
     with progress(total=len(todo), desc=f"{asked} of {experiment}", unit="session") as bar:
         while todo:
             with folder.claim(todo, at_most=1) as mine:
                 for session in folder.missing(mine):  # by now, another run may have answered it
-                    said = conversations[session.key] if experiment.messages_of(session) else []
+                    said = conversations[session.key]
                     folder.write(session, _answers(session, respondent, instrument, said, orders))
                 bar.update(len(mine))
             if not mine:  # all in other hands: let one of them finish
                 folder.wait_for(todo[0])
             todo = [session for session in todo if session not in mine]
-    return load_answers(experiment, instrument, results_dir, orders)
+    return load_answers(experiment, instrument, results_dir, orders, filled)
 
 
 def load_answers(
-    experiment: Experiment, instrument: Instrument, results_dir: Path, orders: str = "single"
+    experiment: Experiment,
+    instrument: Instrument,
+    results_dir: Path,
+    orders: str = "single",
+    filled: Instrument | None = None,
 ) -> pd.DataFrame:
     """Answers of an experiment as `ask_questionnaire` gives them, without asking.
 
@@ -86,11 +96,11 @@ def load_answers(
     """
     folder = answer_folder(experiment, instrument, results_dir, orders=orders)
     frame = folder.read_all(experiment.sessions)
-    conversations = texts_by_session(load_conversations(experiment, results_dir))
+    conversations = texts_before(experiment, results_dir, filled)
     first_rows = frame.drop_duplicates(["persona", "topic", "seed"]).to_dict("records")
     asked = {(row["persona"], row["topic"], row["seed"]): row for row in first_rows}
     for session in experiment.sessions:
-        said = conversations[session.key] if experiment.messages_of(session) else []
+        said = conversations[session.key]
         now = _asked_with(session, instrument, said) | {"prompts": PROMPTS_DIGEST}
         check_unchanged(session, asked[session.key], now, folder.path)
     return frame
@@ -103,13 +113,17 @@ def item_prompts(
     conversation: Sequence[str],
     orders: str = "single",
 ) -> list[Prompt]:
-    """Prompts of all items of a session, each ending in the begun answer; an item's orders follow one another."""
+    """Prompts of all items of a session, each ending in the begun answer; an item's orders follow one another.
+
+    ``conversation`` is what `valuestab_utils.texts_before.texts_before` gives for the session.
+    """
     prompts = []
+    prefix, conversation = what_is_said(session, conversation)
     for item in instrument.items:
         shown = instrument.options_of(item)
         for order in option_orders(session, instrument, item, orders):
             options = [shown[code - 1] for code in order]
-            said_before = "\n\n".join(filter(None, [session.persona.prefix, instrument.instruction]))
+            said_before = "\n\n".join(filter(None, [prefix, instrument.instruction]))
             text = question(said_before, item.portrait(session.persona.gender), options)
             prompt = tested_prompt(session.format, respondent.template, session.persona, conversation, text)
             prompts.append(Prompt(session, prompt))

@@ -11,11 +11,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from valuestab_utils.conversations import load_conversations, next_prompt, texts_by_session
+from valuestab_utils.conversations import next_prompt
 from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.inductions import PROMPTING, STRUCTURE
+from valuestab_utils.papers import FIRST
 from valuestab_utils.questionnaire import item_prompts
 from valuestab_utils.sessions import Experiment, Session
 from valuestab_utils.study import Study, plan_study
+from valuestab_utils.texts_before import texts_before
 
 
 def find_session(experiment: Experiment, persona: str, topic: str, seed: int) -> Session:
@@ -117,10 +120,13 @@ def render_formats(study: Study, item: int) -> tuple[str, pd.DataFrame]:
 
 
 def _said(study: Study, experiment: Experiment, session: Session) -> list[str]:
-    if not experiment.messages_of(session):
-        return []
-    texts = texts_by_session(load_conversations(experiment.only(session), study.results_dir))
-    return texts[session.persona.persona, session.topic.topic, session.seed]
+    filled = next((m.filled for m in study.measurements if m.filled), None)
+    return texts_before(experiment.only(session), study.results_dir, filled)[session.key]
+
+
+def _paper_of_population(population: str) -> str:
+    conditions = {"structure": STRUCTURE, "prompting": PROMPTING}
+    return next((paper for paper, known in conditions.items() if population in known), FIRST)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -133,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--population", default="fictional_characters")
     parser.add_argument("--format", default="own", help="own (default), base, tuned_sys or tuned_no_sys")
     parser.add_argument("--persona", required=True)
-    parser.add_argument("--topic", required=True)
+    parser.add_argument("--topic", help="default: the population's first")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--item", type=int)
     parser.add_argument("--message", type=int)
@@ -147,9 +153,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             [asked.format],
             controls=[],
             results_dir=asked.results_dir,
+            paper=_paper_of_population(asked.population),
         )
         experiment = study.experiments[0]
-        session = find_session(experiment, asked.persona, asked.topic, asked.seed)
+        topic = asked.topic or experiment.topics[0].topic
+        session = find_session(experiment, asked.persona, topic, asked.seed)
         print(render(study, experiment, session, item=asked.item, message=asked.message))
     except ValuestabError as error:
         print(error, file=sys.stderr)

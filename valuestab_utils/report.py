@@ -14,6 +14,7 @@ from pathlib import Path
 
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.figure_files import load_figures
+from valuestab_utils.papers import FIRST, PAPERS, Paper, paper_of, summary_file
 from valuestab_utils.paths import ROOT
 from valuestab_utils.redaction import redact
 from valuestab_utils.report_page import SHOWN_ROWS, fill_page
@@ -61,7 +62,10 @@ def write_report(run: str, figures_dir: str | Path, output_dir: str | Path) -> P
     names = sorted({entry.notebook for entry in registry.values()})
     notebooks = {name: executed_notebook(name, output_dir) for name in names}
     entries = [report_entry(entry, figures_dir, notebooks[entry.notebook]) for entry in registry.values()]
-    lines = _summary(figures_dir / "summary.json")
+    papers = _papers_with_results(entries, notebooks.values())
+    entries = [e for e in entries if paper_of(e.entry.notebook) in papers]
+    notebooks = {name: book for name, book in notebooks.items() if paper_of(name) in papers}
+    lines = [line for paper in papers for line in _summary(figures_dir / summary_file(paper.name))]
     page = fill_page(
         run=run,
         made_on=datetime.date.today().isoformat(),
@@ -76,6 +80,8 @@ def write_report(run: str, figures_dir: str | Path, output_dir: str | Path) -> P
             "missing": sum(e.record is None for e in entries),
         },
         notebooks=list(notebooks.values()),
+        papers=papers,
+        other_papers=[paper for paper in PAPERS.values() if paper not in papers],
         visible=[ABOUT["sample"], ABOUT["wording"]],
         figures_place=f"figures/{figures_dir.name}",
         shown_rows=SHOWN_ROWS,
@@ -145,6 +151,13 @@ def _summary(path: Path) -> list[str]:
         return []
     except (ValueError, KeyError, TypeError) as error:
         raise ValuestabError(f"{path} cannot be read ({error!r}): run the notebooks again.") from error
+
+
+def _papers_with_results(entries: Sequence[ReportEntry], notebooks: Iterable[ExecutedNotebook]) -> list[Paper]:
+    """Papers of which this run has something; where it has nothing at all, the first, all of which is then missing."""
+    there = {paper_of(e.entry.notebook) for e in entries if e.record is not None}
+    there |= {paper_of(book.name) for book in notebooks if book.state != "missing"}
+    return [paper for paper in PAPERS.values() if paper in there] or [PAPERS[FIRST]]
 
 
 def _common(entries: Sequence[ReportEntry]) -> dict[str, list[str]]:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from valuestab_utils.errors import ValuestabError, check_known
 from valuestab_utils.execution import check_kernel, execute, remove_outputs
+from valuestab_utils.figure_files import load_figures
+from valuestab_utils.papers import FIRST, PAPERS, paper_of, summary_file
 from valuestab_utils.parameters import declared_parameters, for_notebooks, split_words
 from valuestab_utils.paths import ROOT
 from valuestab_utils.report import write_report
@@ -25,8 +27,9 @@ def reproduce(
     summary: Path,
     folder: Path = ROOT / "notebooks",
     names: Sequence[str] = (),
+    paper: str = FIRST,
 ) -> list[str]:
-    """Execute the notebooks in order; return the lines that say what was found and which file to open.
+    """Execute a paper's notebooks in order; return the lines that say what was found and which file to open.
 
     Parameters
     ----------
@@ -39,23 +42,27 @@ def reproduce(
     folder : path
         Where the notebooks are: every file ``NN_name.ipynb`` in it.
     names : sequence of str
-        Notebooks to run, without .ipynb; all by default. What was found is known only if all run.
+        Notebooks to run, without .ipynb; all of the paper by default. What was found is known only if all run.
+    paper : str
+        One of `valuestab_utils.papers.PAPERS`.
 
     Raises
     ------
     ValuestabError
         Unknown names or unfitting values, before anything runs; a notebook that fails; no summary at the end.
     """
-    there = {path.stem: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
+    check_known("paper", paper, PAPERS)
+    every = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    there = {path.stem: path for path in every if paper_of(path.stem).name == paper}
     if not there:
-        raise ValuestabError(f"There is no notebook in {folder}: restore it (git checkout).")
+        raise ValuestabError(f"There is no notebook of the paper {paper!r} in {folder}: restore it (git checkout).")
     chosen = sorted({check_known("notebook", name.removesuffix(".ipynb"), there) for name in names} or there)
     parameters = for_notebooks(given, {name: declared_parameters(path) for name, path in there.items()})
     check_kernel()
     try:
         output.mkdir(parents=True, exist_ok=True)
         remove_outputs(output, [*there, "report"])
-        for old in summary.parent.glob("*.json") if len(chosen) == len(there) else ():
+        for old in _records(summary, paper) if len(chosen) == len(there) else ():
             old.unlink()  # what an earlier run found must not look like this one's
     except OSError as error:
         raise ValuestabError(
@@ -68,6 +75,13 @@ def reproduce(
         _say(f"[{number}/{len(chosen)}] {name}: done in {time.monotonic() - start:.0f} s")
     found = _read_summary(summary) if len(chosen) == len(there) else []
     return [*found, f"Open {os.path.relpath(output / chosen[-1])}.html in a browser."]
+
+
+def _records(summary: Path, paper: str) -> list[Path]:
+    """What earlier runs have found, but for that of other papers."""
+    others = {name for name, entry in load_figures().items() if paper_of(entry.notebook).name != paper}
+    others |= {Path(summary_file(other)).stem for other in PAPERS if other != paper}
+    return [path for path in summary.parent.glob("*.json") if path.stem not in others]
 
 
 def prepare_model(profile: str, model: str, dtype: str = "auto") -> str:
@@ -97,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--profile", default="quick", help="a name in data/profiles, or a file of that form")
     parser.add_argument("--model", default="", help="a name in data/models.yaml, a folder, or a hub id")
+    parser.add_argument("--paper", default=FIRST, help="whose study: " + ", ".join(PAPERS))
     parser.add_argument("--notebooks", nargs="+", default=[], metavar="NAME", help="some notebooks only")
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder for executed notebooks and pages")
     parser.add_argument("parameters", nargs="*", metavar="name=value", help="parameters of the notebooks")
@@ -107,7 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run = prepare_model(given["profile"], given.get("model", ""), given.get("dtype", "auto"))
         output = (options.output or ROOT / "output" / run).resolve()
         figures = ROOT / "figures" / run
-        lines = reproduce(given, output, figures / "summary.json", names=options.notebooks)
+        check_known("paper", options.paper, PAPERS)
+        summary = figures / summary_file(options.paper)
+        lines = reproduce(given, output, summary, names=options.notebooks, paper=options.paper)
         if not options.notebooks:
             lines[-1] = f"Open {os.path.relpath(write_report(run, figures, output))} in a browser."
     except ValuestabError as error:

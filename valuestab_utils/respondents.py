@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from valuestab_utils.chat_template import ChatTemplate
+from valuestab_utils.errors import ValuestabError
 from valuestab_utils.prompts import FORMATS
 from valuestab_utils.sessions import Session
 
@@ -30,6 +31,9 @@ class Prompt:
         Cuts a base model's text at the first turn label.
     done : callable or None
         May be called once when the message is written, before the rest of its batch is: for progress bars.
+    temperature : float or None
+        At which the message is sampled, plainly; None for the respondent's own sampling. All prompts of one call have
+        the same.
     """
 
     session: Session
@@ -37,6 +41,7 @@ class Prompt:
     noise: np.random.Generator | None = None
     cut: Callable[[str], str] | None = None
     done: Callable[[], object] | None = None
+    temperature: float | None = None
 
 
 @dataclass(frozen=True)
@@ -114,3 +119,27 @@ class Respondent(ABC):
     @abstractmethod
     def answer(self, prompts: Sequence[Prompt], letters: str) -> Answers:
         """Score the letters after each prompt; all prompts belong to one session."""
+
+    def answer_next(self, prompt: Prompt, letters: str, begins: bool) -> Answers:
+        """Score the letters after one prompt of a conversation that grows from question to question.
+
+        ``begins`` says that it is the conversation's first: what is kept of another one is then let go.
+        """
+        return self.answer([prompt], letters)
+
+
+def common_temperature(prompts: Sequence[Prompt]) -> float | None:
+    """The temperature that all prompts of one call have.
+
+    Raises
+    ------
+    ValuestabError
+        If they have several.
+    """
+    temperatures = {prompt.temperature for prompt in prompts}
+    if len(temperatures) > 1:
+        raise ValuestabError(
+            f"Prompts of one call have the temperatures {sorted(map(str, temperatures))}: ask those of each "
+            "temperature in a call of their own."
+        )
+    return next(iter(temperatures), None)

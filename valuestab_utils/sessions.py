@@ -75,7 +75,7 @@ class Session:
         It depends on the session's identity and the message's number only, so that neither batches nor
         resuming nor the conversation's final length change a text.
         """
-        return _generator("conversation", *self.identity.values(), message)
+        return seeded_generator("conversation", *self.identity.values(), message)
 
     def answer_noise(self, instrument: str, draw: int = 0) -> np.random.Generator:
         """Generator of what is drawn from this session's answer probabilities; another ``draw``, other answers."""
@@ -102,7 +102,7 @@ class Session:
         # The same orders for item 1 of a task as for item 1 of the questionnaire would correlate the answers of
         # a model that answers by position.
         apart = () if (instrument, draw) == ("PVQ-40", 0) else (instrument, draw)
-        generator = _generator(
+        generator = seeded_generator(
             *("option order", self.population, self.persona.persona, self.topic.topic, self.seed, item, *apart)
         )
         return tuple(int(code) + 1 for code in generator.permutation(n_options))
@@ -190,7 +190,7 @@ def answer_noise(identity: Mapping[str, str | int], instrument: str, draw: int =
     True
     """
     names = ("model", "format", "population", "persona", "topic")
-    return _generator("answer", *(str(identity[name]) for name in names), int(identity["seed"]), instrument, draw)
+    return seeded_generator("answer", *(str(identity[name]) for name in names), int(identity["seed"]), instrument, draw)
 
 
 def slug(name: str) -> str:
@@ -209,5 +209,6 @@ def _digest(*parts) -> str:
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
 
 
-def _generator(*identity) -> np.random.Generator:
+def seeded_generator(*identity) -> np.random.Generator:
+    """Generator that is the same wherever and whenever it is asked for by the same names and numbers."""
     return np.random.Generator(np.random.PCG64(int(_digest(*identity), 16)))

@@ -8,10 +8,10 @@ import hashlib
 import json
 from dataclasses import replace
 
+from valuestab_utils import administration
 from valuestab_utils.conversations import conversation_folder
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.measurements import Measurement
-from valuestab_utils.questionnaire import answer_folder
 from valuestab_utils.sessions import Session
 from valuestab_utils.study import Study
 
@@ -107,7 +107,7 @@ def unfinished_shards(study: Study, count: int) -> list[int]:
     where = shard_of_sessions(study, count)
     lacking: set[int] = set()
     for m in _asked(study):
-        folder = answer_folder(m.experiment, m.instrument, study.results_dir, orders=m.orders)
+        folder = administration.folder(m, study.results_dir)
         lacking |= {where[_identity(session)] for session in folder.missing(m.experiment.sessions)}
     return sorted(lacking)
 
@@ -124,7 +124,7 @@ def _check_settings_again(shard: Study) -> None:
     for m in shard.measurements:
         respondent = shard.respondent(m.experiment)
         conversation_folder(m.experiment, shard.results_dir, respondent)
-        answer_folder(m.experiment, m.instrument, shard.results_dir, respondent, m.orders)
+        administration.folder(m, shard.results_dir, respondent)
 
 
 def _identity(session: Session) -> tuple:

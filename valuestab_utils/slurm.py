@@ -12,7 +12,8 @@ from pathlib import Path
 
 from submitit import SlurmExecutor
 
-from valuestab_utils.errors import ValuestabError
+from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.papers import FIRST, PAPERS
 from valuestab_utils.parameters import declared_parameters, for_notebooks, split_words
 from valuestab_utils.paths import ROOT
 from valuestab_utils.reproduce import prepare_model
@@ -108,14 +109,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         queue.check()
         given = {"profile": options.profile} | ({"model": options.model} if options.model else {})
         given |= split_words(options.parameters)
-        parameters = _for_plan(given)
+        parameters = _for_plan(given) | {"paper": check_known("paper", options.paper, PAPERS)}
         run = prepare_model(given["profile"], given.get("model", ""), given.get("dtype", "auto"))
         output = (options.output or ROOT / "output" / run).resolve()
         executor = slurm_executor(output / "slurm", run, options)
         compute_on_slurm(parameters, options.shards, executor, queue, options.max_resubmits)
         log = output / "slurm" / "notebooks.log"
         log.unlink(missing_ok=True)
-        words = [f"--profile={given['profile']}", f"--output={output}"]
+        words = [f"--profile={given['profile']}", f"--paper={options.paper}", f"--output={output}"]
         words += [f"{name}={value}" for name, value in given.items() if name != "profile"]
         call = {"the notebooks": (words, log)}
         done = run_jobs(notebooks_job, call, executor, queue, options.max_resubmits, f"Notebooks of {run}", log)
@@ -133,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m valuestab_utils.slurm", description=__doc__.splitlines()[0])
     parser.add_argument("--profile", default="quick", help="a name in data/profiles, or a file of that form")
     parser.add_argument("--model", default="", help="a name in data/models.yaml, a folder, or a hub id")
+    parser.add_argument("--paper", default=FIRST, help="whose study: " + ", ".join(PAPERS))
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder for pages and the jobs' logs (shared)")
     parser.add_argument("--partition", default="", help="partition of the cluster (default: the cluster's)")
     parser.add_argument("--account", default="", help="account that pays")

@@ -11,8 +11,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from valuestab_utils import __version__
+from valuestab_utils import __version__, administration
 from valuestab_utils.catalogue import stored_answers
+from valuestab_utils.circumplex_control import CircumplexRespondent, load_circumplex
 from valuestab_utils.controls import RandomRespondent, SyntheticRespondent
 from valuestab_utils.conversations import load_conversations, simulate_together
 from valuestab_utils.errors import ValuestabError, check_known
@@ -30,17 +31,17 @@ from valuestab_utils.measurements import (
 )
 from valuestab_utils.model_cards import API, model_card
 from valuestab_utils.loading import load_model
+from valuestab_utils.papers import FIRST, PAPERS, summary_file
 from valuestab_utils.paths import ROOT
-from valuestab_utils.profiles import PARTS, load_profile
+from valuestab_utils.profiles import PARTS, PARTS_OF, load_profile
 from valuestab_utils.prompts import FORMATS
 from valuestab_utils.provenance import git_commit
-from valuestab_utils.questionnaire import ask_questionnaire
 from valuestab_utils.respondents import Respondent
 from valuestab_utils.sessions import Experiment
 from valuestab_utils.tasks import TASKS, load_task
 from valuestab_utils.topics import Topic
 
-CONTROLS = (RandomRespondent.name, SyntheticRespondent.name)
+CONTROLS = (RandomRespondent.name, SyntheticRespondent.name, CircumplexRespondent.name)
 
 __all__ = ["CONTROLS", "NO_PERSONA", "Study", "plan_study", "run_name"]
 
@@ -59,6 +60,8 @@ class Study:
         Models in ``results_dir`` that stand beside: their names, or "all".
     left_out : tuple of str
         Sentences on what the profile has and this model cannot do.
+    paper : str
+        Whose study it is: one of `valuestab_utils.papers.PAPERS`.
     """
 
     run: str
@@ -67,6 +70,7 @@ class Study:
     _respondents: dict[str, Respondent] = field(repr=False)
     compare: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    paper: str = FIRST
 
     @property
     def experiments(self) -> tuple[Experiment, ...]:
@@ -107,7 +111,9 @@ class Study:
             ["model", "format", "population", "persona", "topic", "seed", "message"], ignore_index=True
         )
 
-    def answers(self, part: str | None = None, orders: str = "single") -> pd.DataFrame:
+    def answers(
+        self, part: str | None = None, orders: str = "single", instrument: str | None = None
+    ) -> pd.DataFrame:
         """Answers of the measurements of a part, one row an answer; what is missing is computed.
 
         Parameters
@@ -116,21 +122,23 @@ class Study:
             One of `valuestab_utils.profiles.PARTS`; by default the study's first.
         orders : str
             Of the options (see `valuestab_utils.questionnaire.ORDERS`).
+        instrument : str, optional
+            Answers to this instrument only.
 
         Returns
         -------
         DataFrame
-            As `valuestab_utils.questionnaire.ask_questionnaire` gives it, with a column ``asked_after``, the
+            As `valuestab_utils.administration.ask` gives it, with a column ``asked_after``, the
             number of messages that the experiment asks after; the answers of models to compare with come last.
             Empty if nothing of that part and those orders is in the study.
         """
         part = check_known("part", part or self.measurements[0].part, PARTS)
         chosen = [m for m in self.measurements if m.part == part and m.orders == orders]
+        chosen = [m for m in chosen if instrument in (None, m.instrument.name)]
         self._simulate(chosen)
         frames = []
         for m in chosen:
-            respondent = self.respondent(m.experiment)
-            answered = ask_questionnaire(m.experiment, respondent, m.instrument, self.results_dir, orders)
+            answered = administration.ask(m, self.respondent(m.experiment), self.results_dir)
             frames.append(answered.assign(asked_after=m.experiment.n_messages))
         frames += stored_answers(chosen, self.compare, self.results_dir)
         return _together(frames) if frames else pd.DataFrame()
@@ -178,17 +186,18 @@ class Study:
         return save_figure(figure, table, name, self.figures_dir, found, about, text)
 
     def conclude(self, lines: Sequence[str]) -> list[str]:
-        """Keep sentences on what was found in ``summary.json`` beside the figures."""
+        """Keep sentences on what was found beside the figures, in the paper's file of summaries."""
         self.figures_dir.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"lines": list(lines)}, ensure_ascii=False)
-        (self.figures_dir / "summary.json").write_text(text, encoding="utf-8")
+        (self.figures_dir / summary_file(self.paper)).write_text(text, encoding="utf-8")
         return list(lines)
 
     def _simulate(self, measurements: Sequence[Measurement]) -> None:
         """Simulate the conversations that these need, those of one respondent together."""
-        together: dict[tuple[str, bool], list[Experiment]] = {}
+        together: dict[tuple, list[Experiment]] = {}
         for e in dict.fromkeys(m.experiment for m in measurements):
-            together.setdefault((e.model, e.format == "base"), []).append(e)
+            temperatures = frozenset(topic.temperature for topic in e.topics)
+            together.setdefault((e.model, e.format == "base", temperatures), []).append(e)
         for experiments in together.values():
             simulate_together(experiments, self.respondent(experiments[0]), self.results_dir)
 
@@ -232,6 +241,8 @@ class Study:
                 "seeds": len(m.experiment.seeds),
                 "messages": m.experiment.n_messages,
                 "orders": m.orders,
+                "administration": m.administration,
+                "temperature": m.temperature,
                 "sessions": len(m.experiment.sessions),
                 "answers": len(m.experiment.sessions)
                 * len(m.instrument.items)
@@ -259,6 +270,7 @@ def plan_study(
     n_names: int | None = None,
     lengths: Sequence[int] | None = None,
     compare: Sequence[str] | None = None,
+    paper: str = FIRST,
 ) -> Study:
     """Lay out a study. What is None is as the profile says.
 
@@ -289,13 +301,15 @@ def plan_study(
     results_dir : path
         Default: ``results`` in the checkout.
     parts : sequence of str
-        Parts of the profile to run: "pvq" (the main one), "downstream", "lengths", "contexts", "neutral", "orders".
+        Parts of the paper to run (see `valuestab_utils.profiles.PARTS_OF`); all of them by default.
     n_names : int
         Names of each race that the downstream tasks ask about.
     lengths : sequence of int
         Numbers of messages of the part lengths, odd.
     compare : sequence of str
         Other models in ``results_dir`` to stand beside this one, by their names there, or ["all"].
+    paper : {"stability", "structure", "prompting"}
+        Whose study: Kovač et al. 2024, Rozen et al. 2025, or Yehudai et al.
 
     Raises
     ------
@@ -310,10 +324,12 @@ def plan_study(
         check_known("format", name, ["own", *FORMATS])
     for part in listed("parts", list(PARTS) if parts is None else parts, ["pvq"]):
         check_known("part", part, PARTS)
+    of_paper = PARTS_OF[check_known("paper", paper, PAPERS)]
+    parts = of_paper if parts is None else [part for part in parts if part in of_paper]
     compare = () if compare is None else tuple(listed("compare", compare, ["all"], may_be_empty=True))
     questionnaire = load_pvq40(wording)
-    changes = Changes(topics, seeds, n_personas, n_permutations, n_messages, n_names, lengths)
-    entries = _entries(settings["experiments"], populations, parts)
+    changes = Changes(topics, seeds, n_personas, n_permutations, n_messages, n_names, lengths, wording)
+    entries = _entries(settings["experiments"], populations, parts, paper)
     planned = [design for entry in entries for design in designs(settings, entry, changes, questionnaire)]
 
     chosen = model or settings["model"]
@@ -322,10 +338,14 @@ def plan_study(
     left_out: dict[str, None] = {}
     tasks = [load_task(task) for task in TASKS]
     known = {c.name: c for c in (RandomRespondent(), SyntheticRespondent(questionnaire, tasks=tasks))}
+    if paper != FIRST:  # whose controls know value prompts, and have a circle of values to be found
+        instruments = {design.instrument.name: design.instrument for design in planned}
+        known[SyntheticRespondent.name] = load_circumplex({questionnaire.name: questionnaire, **instruments}.values())
 
     def add(design: Design, respondent: Respondent, format: str) -> None:
         experiment = replace(design.experiment, model=respondent.name, format=format)
-        measurement = Measurement(design.part, experiment, design.instrument, design.orders)
+        how = (design.administration, design.temperature, design.filled)
+        measurement = Measurement(design.part, experiment, design.instrument, design.orders, *how)
         before = measurements.get(measurement.place)
         # "own" may be the format that another entry names: the larger of the two is run.
         if before is None or len(experiment.sessions) > len(before.experiment.sessions):
@@ -344,9 +364,11 @@ def plan_study(
         for name in [design.format] if formats is None else formats:
             try:
                 _check_orders(respondent, design.orders)
+                _check_administration(respondent, design)
                 add(design, respondent, _format(respondent, name))
             except ValuestabError as error:
-                if (formats is not None or name == "own") and (design.orders != "balanced" or respondent.all_letters):
+                needs_all = design.orders == "balanced" or design.administration == "serial"
+                if (formats is not None or name == "own") and not (needs_all and not respondent.all_letters):
                     raise
                 left_out[str(error)] = None
     for design in planned:
@@ -356,7 +378,7 @@ def plan_study(
         raise ValuestabError(f"Nothing is left to be measured: {' '.join(left_out)}")
     in_order = sorted(measurements.values(), key=lambda m: PARTS.index(m.part))
     run = run_name(profile, model, dtype)
-    return Study(run, tuple(in_order), directory, respondents, compare, tuple(left_out))
+    return Study(run, tuple(in_order), directory, respondents, compare, tuple(left_out), paper)
 
 
 def run_name(profile: str, model: str | None = None, dtype: str = "auto") -> str:
@@ -379,11 +401,15 @@ def run_name(profile: str, model: str | None = None, dtype: str = "auto") -> str
 
 
 def _entries(
-    entries: list[dict], populations: Sequence[str] | None, parts: Sequence[str] | None
+    entries: list[dict], populations: Sequence[str] | None, parts: Sequence[str], paper: str
 ) -> list[dict]:
     """Entries of the profile's experiments with the populations and parts that are asked for."""
-    entries = [e for e in entries if parts is None or e.get("part", "pvq") in parts]
-    if populations is not None:
+    entries = [e for e in entries if e.get("part", "pvq") in parts]
+    if populations is not None and paper != FIRST:
+        for given in listed("populations", populations, ["names"]):
+            check_known("condition", given, {e["population"] for e in entries})
+        entries = [e for e in entries if e["population"] in populations]
+    elif populations is not None:
         chosen = []
         for given in listed("populations", populations, ["none"]):
             same_name = [other for other in populations if Path(other).stem == Path(given).stem]
@@ -395,7 +421,10 @@ def _entries(
             chosen += [e for e in entries if e["population"] == given] or [{"population": given, "format": "own"}]
         entries = chosen
     if not entries:
-        raise ValuestabError(f"The profile has no experiment of the parts {list(parts or [])}: take others.")
+        raise ValuestabError(
+            f"The profile has no experiment of the paper {paper!r} with the parts that were asked for: take others of "
+            f"{list(PARTS_OF[paper])}."
+        )
     return entries
 
 
@@ -403,6 +432,14 @@ def _check_orders(respondent: Respondent, orders: str) -> None:
     if orders == "balanced" and not respondent.all_letters:
         raise ValuestabError(
             f"{respondent.name} does not give every letter a log-probability, which balanced orders average: they are "
+            "left out."
+        )
+
+
+def _check_administration(respondent: Respondent, design: Design) -> None:
+    if design.administration == "serial" and not respondent.all_letters:
+        raise ValuestabError(
+            f"{respondent.name} does not give every code a log-probability, from which serial answers are read: they are "
             "left out."
         )
 

@@ -23,10 +23,13 @@ class Topic:
         Names the topic in results.
     first_message : str or None
         The interlocutor's fixed first message; None in the condition without conversation.
+    temperature : float or None
+        At which messages are sampled, plainly; None for the model's own sampling.
     """
 
     topic: str
     first_message: str | None
+    temperature: float | None = None
 
 
 def load_topics(names: Sequence[str] | None = None, path: str | Path | None = None) -> tuple[Topic, ...]:

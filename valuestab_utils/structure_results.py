@@ -1,0 +1,299 @@
+"""Tables of notebook 06: hierarchy and structure of the values that each experiment expressed, beside the paper's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from valuestab_utils.anchor_curve import anchor_tables
+from valuestab_utils.errors import ValuestabError
+from valuestab_utils.instruments import Instrument
+from valuestab_utils.labels import respondent_label
+from valuestab_utils.run_scores import RunScores, run_scores
+from valuestab_utils.structure_tables import map_points, structure_table
+from valuestab_utils.value_hierarchy import (
+    administration_differences,
+    hierarchy_table,
+    human_means_19,
+    published_agreement,
+    published_means_19,
+    rank_agreement,
+)
+from valuestab_utils.value_references import Reference, published_disparities, references_19
+
+TEMPERATURES = (0.0, 0.7)
+_KEYS = ["model", "format", "population", "administration", "temperature"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Runs of one way of asking, read at one temperature."""
+
+    runs: RunScores
+    temperature: float
+
+
+def scored(answers: pd.DataFrame, instrument: Instrument) -> list[Scored]:
+    """The answers by administration, and at both temperatures of the paper where they allow it.
+
+    Answers by letters are read at 0 (the likeliest option) and at 0.7 (drawn from the probabilities); a model that
+    tells no probabilities is read at 0 only. Text was written at one temperature.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        Of the parts structure and administrations.
+    instrument : Instrument
+        The PVQ-RR.
+
+    Returns
+    -------
+    list of Scored
+    """
+    found: list[Scored] = []
+    for (administration, temperature), rows in answers.groupby(["administration", "temperature"], dropna=False, sort=False):
+        if administration != "letters":
+            found.append(Scored(run_scores(rows, instrument), float(temperature)))
+            continue
+        told = rows.groupby(["model", "format"], sort=False)
+        with_probabilities = [name for name, of in told if of.filter(like="logprob_").notna().all(axis=None)]
+        whole = rows.set_index(["model", "format"]).index.isin(with_probabilities)
+        for part, temperatures in ((rows[whole], TEMPERATURES), (rows[~whole], TEMPERATURES[:1])):
+            if part.empty:
+                continue
+            if temperatures != TEMPERATURES:
+                part = part.drop(columns=[name for name in part if name.startswith("logprob_")])
+            runs = run_scores(part, instrument)
+            found += [Scored(runs, t) for t in temperatures]
+    return found
+
+
+def hierarchies(all_scored: Sequence[Scored]) -> pd.DataFrame:
+    """Mean and rank of each value in each experiment (see `valuestab_utils.value_hierarchy.hierarchy_table`).
+
+    Without means where a condition has no answer at all, as where no text could be parsed.
+    """
+    return pd.concat([hierarchy_table(one.runs, one.temperature) for one in all_scored], ignore_index=True)
+
+
+def agreement(hierarchy: pd.DataFrame, administrations: Sequence[str] = ("letters",)) -> pd.DataFrame:
+    """Rank correlation with the human hierarchy, this run's and the paper's models'.
+
+    Parameters
+    ----------
+    hierarchy : DataFrame
+        From `hierarchies`.
+    administrations : sequence of str
+        Of this run's rows.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `valuestab_utils.value_hierarchy.rank_agreement`, with ``label`` and ``condition``.
+    """
+    chosen = hierarchy[hierarchy["administration"].isin(administrations)]
+    both = pd.concat([rank_agreement(chosen), published_agreement()], ignore_index=True)
+    return _labelled(both)
+
+
+def hierarchy_lines(hierarchy: pd.DataFrame, population: str = "value_anchor", temperature: float = 0.0) -> pd.DataFrame:
+    """Means of one condition by letters, with the human ones and those that the paper prints (figure 2b).
+
+    Returns
+    -------
+    DataFrame
+        label, value, acronym, human_rank, mean, se, kind ("human", "run" or "published").
+    """
+    own = hierarchy.query("population == @population and temperature == @temperature and administration == 'letters'")
+    human = human_means_19()
+    rank = human.set_index("value")["rank"]
+    printed = published_means_19().query("population == @population and temperature == @temperature")
+    tables = [
+        human.assign(label="humans (49 cultural groups)", kind="human"),
+        _labelled(own).rename(columns={"standard_error": "se"}).assign(kind="run"),
+        _labelled(printed.assign(format="", published=True)).assign(kind="published"),
+    ]
+    together = pd.concat([table for table in tables if len(table)], ignore_index=True)
+    together["human_rank"] = together["value"].map(rank)
+    together["se"] = together["se"].astype(float) if "se" in together else np.nan
+    return together[["label", "value", "acronym", "human_rank", "mean", "se", "kind"]]
+
+
+def structures(
+    all_scored: Sequence[Scored],
+    administrations: Sequence[str] = ("letters",),
+    references: Sequence[Reference] | None = None,
+    n_resamples: int = 200,
+) -> pd.DataFrame:
+    """Distance of each experiment's map of values from the references, with the distances that the paper prints.
+
+    Parameters
+    ----------
+    all_scored : sequence of Scored
+    administrations : sequence of str
+        Of this run's rows.
+    references : sequence of Reference, optional
+        By default the theory's circle, and the user's human data if there are any.
+    n_resamples : int
+        Behind the intervals.
+
+    Returns
+    -------
+    DataFrame
+        As `valuestab_utils.structure_tables.structure_table`, with ``label``, ``condition`` and ``published``. Printed rows have
+        the reference "human": they cannot be compared with distances from the theory's circle.
+    """
+    references = references_19() if references is None else references
+    own = [
+        structure_table(one.runs, references, one.temperature, n_resamples)
+        for one in all_scored
+        if one.runs.administration in administrations
+    ]
+    if not own:
+        return pd.DataFrame()
+    printed = published_disparities().assign(format="", reference="human", reference_label="human: the paper's")
+    return _labelled(pd.concat([*own, printed], ignore_index=True))
+
+
+def maps(all_scored: Sequence[Scored], table: pd.DataFrame, model: str, temperature: float = 0.0) -> pd.DataFrame:
+    """Points of one model's maps by letters, a panel a condition, laid over the human map, or the theory's circle.
+
+    Parameters
+    ----------
+    all_scored : sequence of Scored
+    table : DataFrame
+        From `structures`, for the intervals.
+    model : str
+    temperature : float
+
+    Returns
+    -------
+    DataFrame
+        What `valuestab_utils.plots.value_maps` draws; no rows for conditions without a map.
+    """
+    reference = references_19()[-1]
+    points = [
+        map_points(one.runs, reference, one.temperature)
+        for one in all_scored
+        if one.temperature == temperature and one.runs.administration == "letters"
+    ]
+    together = pd.concat(points, ignore_index=True) if points else pd.DataFrame()
+    if together.empty:
+        return together
+    together = together[together["model"] == model]
+    fits = table[(table["reference"] == reference.kind) & ~table["published"]]
+    together = together.merge(fits[[*_KEYS, "low", "high", "condition"]], on=_KEYS, how="left")
+    return together.assign(panel=_panels(together))
+
+
+def anchors(all_scored: Sequence[Scored], temperature: float = 0.0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Curves of figure 4 and their sinusoids, by letters; empty where no run has an anchor.
+
+    Returns
+    -------
+    curves, fits : DataFrame
+        As `valuestab_utils.anchor_curve.anchor_tables` gives them, with ``label``.
+    """
+    for one in all_scored:
+        at_hand = one.runs.runs["population"].eq("value_anchor").any()
+        if at_hand and one.temperature == temperature and one.runs.administration == "letters":
+            curves, fits = anchor_tables(one.runs, temperature)
+            curves = curves.rename(columns={"standard_error": "se"})
+            return _labelled(curves.assign(population="value_anchor")), _labelled(fits.assign(population="value_anchor"))
+    return pd.DataFrame(), pd.DataFrame()
+
+
+def differences(hierarchy: pd.DataFrame) -> pd.DataFrame:
+    """Fisher's z between each two administrations of the same runs (appendix I), with ``first`` and ``second``.
+
+    By letters, the runs of other administrations are not more than those that these have.
+    """
+    pairs = [("batch", "serial"), ("letters", "serial"), ("letters", "batch")]
+    of_all = rank_agreement(hierarchy)
+    found = [
+        administration_differences(of_all, first, second).assign(first=first, second=second) for first, second in pairs
+    ]
+    found = [table for table in found if len(table)]
+    return _labelled(pd.concat(found, ignore_index=True)) if found else pd.DataFrame()
+
+
+def parsed_runs(answers: pd.DataFrame) -> pd.DataFrame:
+    """How many runs in one prompt gave one code an item and nothing else: all others count as unparsable.
+
+    Returns
+    -------
+    DataFrame
+        label, condition, temperature, n_runs, n_parsed, share_parsed, example (the beginning of the first text).
+    """
+    batch = answers[answers["administration"] == "batch"] if len(answers) else answers
+    if batch.empty:
+        return pd.DataFrame()
+    runs = batch.drop_duplicates([*_KEYS, "persona", "seed"])
+    rows = [
+        dict(zip(_KEYS, names, strict=True))
+        | {"n_runs": len(of), "n_parsed": int(of["parsed"].sum()), "share_parsed": of["parsed"].mean()}
+        | {"example": " ".join(str(of["text"].iloc[0]).split())[:120]}
+        for names, of in runs.groupby(_KEYS, sort=False)
+    ]
+    return _labelled(pd.DataFrame(rows))
+
+
+def same_runs_as(answers: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Rows of ``answers`` of the runs that ``others`` have too, so that two administrations are compared on the same."""
+    names = ["model", "format", "population", "persona", "topic", "seed"]
+    if answers.empty or others.empty:
+        return answers.head(0)
+    asked = set(others[names].itertuples(index=False, name=None))
+    return answers[[key in asked for key in answers[names].itertuples(index=False, name=None)]]
+
+
+def check_one_wording(answers: pd.DataFrame) -> None:
+    """Refuse answers to different texts of the questionnaire in one table.
+
+    Raises
+    ------
+    ValuestabError
+        If there are several.
+    """
+    versions = answers["instrument_version"].unique()
+    if len(versions) > 1:
+        raise ValuestabError(f"The answers are to {len(versions)} texts of the questionnaire: compare those of one.")
+
+
+def _labelled(table: pd.DataFrame) -> pd.DataFrame:
+    """With the columns label, condition and published."""
+    published = table["published"].eq(True) if "published" in table else pd.Series(False, index=table.index)
+    ways = table["administration"] if "administration" in table else pd.Series("letters", index=table.index)
+    several = ways[~published].nunique() > 1
+    labels = [
+        _published_label(row.model) if is_published else respondent_label(row.model, row.format)
+        for row, is_published in zip(table.itertuples(), published, strict=True)
+    ]
+    if several:
+        labels = [f"{label}, {way}" if not p else label for label, way, p in zip(labels, ways, published, strict=True)]
+    return table.assign(label=labels, condition=table["population"], published=published)
+
+
+def _published_label(model: str) -> str:
+    return f"{_PRINTED[model]} (printed)"
+
+
+_PRINTED = {
+    "gpt_4_0314": "GPT-4-0314",
+    "gemini_1.0_pro": "Gemini 1.0 Pro",
+    "llama_3.1_8b": "Llama 3.1 8B",
+    "llama_3.1_70b": "Llama 3.1 70B",
+    "gemma_2_9b": "Gemma 2 9B",
+    "gemma_2_27b": "Gemma 2 27B",
+}
+
+
+def _panels(points: pd.DataFrame) -> pd.Series:
+    from valuestab_utils.labels import population_label
+
+    several = points["format"].nunique() > 1
+    names = [
+        population_label(row.population) + (f" ({row.format})" if several else "") for row in points.itertuples()
+    ]
+    return pd.Series(names, index=points.index)
