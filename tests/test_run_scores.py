@@ -6,14 +6,7 @@ import pytest
 from value_runs import answers, instrument, with_probabilities
 
 from valuestab_utils.errors import ValuestabError
-from valuestab_utils.run_scores import run_scores, same_runs, scale_scores
-
-
-def test_scales_are_means_of_items_turned_and_centred_as_the_instrument_says():
-    of = instrument(("a", "b"), 2, option_scores=(0.0, 2.0, 4.0), reversed_items=(3,), centred=True)
-    codes = np.array([[3.0, 1.0, 1.0, 2.0], [3.0, np.nan, 2.0, np.nan]])
-    # first run: a = (4, turned 0 -> 4), b = (0, 2), mean 2.5; second: a = (4, turned 2 -> 2), b unanswered, mean 3
-    np.testing.assert_allclose(scale_scores(codes, of), [[1.5, -1.5], [0.0, np.nan]])
+from valuestab_utils.run_scores import run_scores, same_runs
 
 
 def test_runs_are_arranged_whatever_the_order_of_the_rows():

@@ -95,7 +95,8 @@ def higher_order_correlations(agreement: pd.DataFrame) -> pd.DataFrame:
             raise ValuestabError(f"Agreement is correlated over 3 behaviours or more, not {len(vectors)}: ask more.")
         for a in HIGHER_ORDER:
             for b in HIGHER_ORDER:
-                both = vectors[[a]].join(vectors[[b]], rsuffix=" too").dropna().to_numpy()
+                both = np.column_stack([vectors[a], vectors[b]])
+                both = both[~np.isnan(both).any(axis=1)]
                 rows.append(dict(zip(NAMES, names, strict=True)) | {
                     "value_a": a, "value_b": b, "r": _pearson(both), "n_behaviours": len(both),
                 })

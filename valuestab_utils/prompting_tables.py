@@ -6,6 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
+from valuestab_utils.dominant_values import GROUPS
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.human_value_behaviour import HumanBehaviour, no_human_data
 from valuestab_utils.instruments import VALUES
@@ -42,7 +43,7 @@ def weights_table(
     value_runs : RunScores
         Of the PVQ-40.
     shares : mapping
-        See `valuestab_utils.simulated_populations.dominant_value_shares`.
+        See `valuestab_utils.dominant_values.dominant_value_shares`.
     human : Reference
         With correlations; Model-Specific weights come from them.
     temperature : float
@@ -62,7 +63,7 @@ def weights_table(
                 found = _similarities(runs, human, temperature) if weighting == "Model-Specific" else None
                 weights, reason = population_weights(weighting, shares, found), ""
             except ValuestabError as error:
-                found, weights, reason = None, pd.Series(np.nan, index=[*VALUES, "none"]), str(error)
+                found, weights, reason = None, pd.Series(np.nan, index=list(GROUPS)), str(error)
             negative = clipped(found) if found else []
             rows += [
                 about | {"group": group, "weight": weight, "clipped": group in negative, "reason": reason}

@@ -10,7 +10,7 @@ from valuestab_utils.errors import ValuestabError, check_known
 from valuestab_utils.instruments import VALUES
 from valuestab_utils.paths import DATA
 from valuestab_utils.populations import read_rows
-from valuestab_utils.value_circle import REFINED_VALUES, circle_angles, spelled
+from valuestab_utils.value_circle import REFINED_VALUES, angles_on_circle, spelled
 from valuestab_utils.value_structure import value_map
 
 USER_REFERENCE = DATA / "reference" / "user"  # a user's own numbers, which no version of this compendium holds
@@ -58,7 +58,7 @@ def theory_19() -> Reference:
     >>> theory_19().coordinates.shape
     (19, 2)
     """
-    angles = circle_angles(REFINED_VALUES)
+    angles = angles_on_circle(REFINED_VALUES)
     points = np.column_stack([np.cos(angles), np.sin(angles)])
     return Reference("theory", "theory: 19 values evenly on a circle", REFINED_VALUES, points)
 
