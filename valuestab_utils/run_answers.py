@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from valuestab_utils.answer_draws import at_temperature, option_logprobs
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.instruments import Instrument
 from valuestab_utils.prompts import LETTERS
@@ -41,28 +42,17 @@ def run_and_item(rows: pd.DataFrame, instrument: Instrument) -> tuple[np.ndarray
 
 
 def probabilities_by_code(rows: pd.DataFrame, instrument: Instrument) -> np.ndarray | None:
-    """Probabilities over the options of each row, in the order of the codes; None if no row has any."""
-    columns = [f"logprob_{letter}" for letter in LETTERS[: len(instrument.options)]]
-    if not set(columns) <= set(rows.columns):
+    """Probabilities over the options of each row, in the order of the codes, summing to 1; NaN where missing.
+
+    None if some answer was given without the probabilities of all letters, as services do that tell a few of them.
+    """
+    columns = {f"logprob_{letter}" for letter in LETTERS[: len(instrument.options)]}
+    if not columns | {"option_order"} <= set(rows.columns):
         return None
-    logprobs = rows[columns].to_numpy(dtype=float)
-    if np.isnan(logprobs).all():
-        return None
-    orders = np.array([list(order) for order in rows["option_order"]], dtype=int)  # (answers, letters)
+    logprobs = option_logprobs(rows)
     known = ~np.isnan(logprobs).any(axis=1)
-    lacking = ~known & rows["answer"].notna().to_numpy()
-    if lacking.any():
-        raise ValuestabError(
-            f"{lacking.sum()} answers to {instrument.name} lack the probability of some letter: without all of them "
-            "nothing can be drawn; leave the columns logprob_ out to read the answers as they are, at temperature 0."
-        )
+    if not known.any() or (~known & rows["answer"].notna().to_numpy()).any():
+        return None
     by_code = np.full(logprobs.shape, np.nan)
-    weights = np.exp(logprobs[known] - logprobs[known].max(axis=1, keepdims=True))
-    np.put_along_axis(by_code, orders - 1, _padded(weights / weights.sum(axis=1, keepdims=True), known), axis=1)
+    by_code[known] = at_temperature(logprobs[known], 1.0)
     return by_code
-
-
-def _padded(part: np.ndarray, where: np.ndarray) -> np.ndarray:
-    whole = np.full((len(where), part.shape[1]), np.nan)
-    whole[where] = part
-    return whole

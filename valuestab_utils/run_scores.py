@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from valuestab_utils.answer_draws import at_temperature
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.instruments import Instrument
 from valuestab_utils.run_answers import IDENTITY, only, probabilities_by_code, run_and_item
@@ -25,7 +26,8 @@ class RunScores:
     codes : ndarray, shape (runs, items)
         The answers: 1 = first option, NaN = missing. From letter probabilities, the likeliest.
     probabilities : ndarray, shape (runs, items, options), or None
-        Of each option by its code, summing to 1; NaN at an item without them. None for text that was parsed.
+        Of each option by its code, summing to 1; NaN at a missing answer. None for text that was parsed, and where
+        some answer came without the probabilities of all letters.
     administration : str
         "letters", "batch" or "serial".
     temperature : float
@@ -129,17 +131,19 @@ class RunScores:
             if temperature != own:
                 raise ValuestabError(
                     f"These {self.administration} answers to {self.instrument.name} were made at the temperature "
-                    f"{own:g} and have no probabilities: ask for that temperature, not {temperature:g}."
+                    f"{own:g} and have no probabilities of all letters: ask for that temperature, not {temperature:g}."
                 )
             return False
         return temperature > 0
 
     def _cumulated(self, temperature: float) -> np.ndarray:
         if temperature not in self._cumulative:
+            cumulative = np.full(self.probabilities.shape, np.nan)
+            known = ~np.isnan(self.probabilities).any(axis=2)
             with np.errstate(divide="ignore"):  # the log of an impossible option is -inf, and it stays impossible
-                scaled = np.log(self.probabilities) / temperature
-            scaled = np.exp(scaled - scaled.max(axis=2, keepdims=True))
-            self._cumulative[temperature] = np.cumsum(scaled / scaled.sum(axis=2, keepdims=True), axis=2)
+                logprobs = np.log(self.probabilities[known])
+            cumulative[known] = at_temperature(logprobs, temperature).cumsum(axis=1)
+            self._cumulative[temperature] = cumulative
         return self._cumulative[temperature]
 
 

@@ -95,7 +95,7 @@ def map_points(
     for names, scores, _ in _experiments(run_scores, temperature):
         key = tuple(names.values())
         if key not in fitted.index:
-            raise ValuestabError(f"The map of {'/'.join(map(str, key))} has no fit: make structure_table of these runs.")
+            raise ValuestabError(f"The map of {'/'.join(map(str, key))} has no fit: give structure_table of these.")
         fit = fitted.loc[key]
         aligned = np.full_like(alone, np.nan)
         if not np.isnan(fit["disparity"]):
