@@ -14,7 +14,7 @@ from valuestab_utils.bfi2 import load_bfi2
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.instrument_files import read_items
 from valuestab_utils.instrument_names import INSTRUMENTS, load_instrument
-from valuestab_utils.pvqrr import REFINED_VALUES
+from valuestab_utils.value_circle import REFINED_VALUES
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from fakes import NO_TALK, experiment, session, small_instrument
 
 from valuestab_utils.batch_administration import ask_batch, batch_prompt
-from valuestab_utils.circumplex_control import CircumplexRespondent, CircumplexSettings, circle_angles
+from valuestab_utils.circumplex_control import CircumplexRespondent, CircumplexSettings, value_directions
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.instruments import PVQ_OPTIONS, Instrument, Item, load_pvq40
 from valuestab_utils.populations import Persona
@@ -58,14 +58,14 @@ def asked(how, instrument, folder, whole=WHOLE, respondent=None):
 
 
 def test_angles_are_even_for_refined_values_and_means_for_basic_ones():
-    refined, basic = circle_angles(REFINED, BASIC_OF)
+    refined, basic = value_directions(REFINED, BASIC_OF)
     assert np.diff(list(refined.values())) == pytest.approx([2 * np.pi / 19] * 18)
     step = 2 * np.pi / 19
     assert [basic[v] / step for v in ("Self-Direction", "Stimulation", "Power")] == pytest.approx([0.5, 2, 5.5])
     assert basic["Tradition"] / step + 19 == pytest.approx(11.5) == pytest.approx(basic["Conformity"] / step + 19)
     assert basic["Universalism"] / step + 19 == pytest.approx(17)
     with pytest.raises(ValuestabError, match="refined value 'XX'"):
-        circle_angles(REFINED, {"XX": "Power"})
+        value_directions(REFINED, {"XX": "Power"})
 
 
 @pytest.mark.parametrize("how", ["letters", "batch", "serial"])

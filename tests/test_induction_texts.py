@@ -3,7 +3,7 @@ from collections import Counter
 
 from valuestab_utils.instruments import VALUES
 from valuestab_utils.paths import DATA
-from valuestab_utils.pvqrr import REFINED_VALUES
+from valuestab_utils.value_circle import REFINED_VALUES
 
 
 def read(name):

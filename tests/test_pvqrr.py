@@ -5,7 +5,8 @@ import pytest
 
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.instruments import PVQ_OPTIONS, VALUES, load_pvq40
-from valuestab_utils.pvqrr import ACRONYMS, BASIC_VALUE_OF, REFINED_VALUES, load_pvqrr
+from valuestab_utils.pvqrr import BASIC_VALUE_OF, load_pvqrr
+from valuestab_utils.value_circle import ACRONYMS, REFINED_VALUES
 
 KEY = {  # Schwartz 2017
     "SDT": (1, 23, 39), "SDA": (16, 30, 56), "ST": (10, 28, 43), "HE": (3, 36, 46), "AC": (17, 32, 48),
@@ -33,7 +34,7 @@ def invented(pronoun="He"):
 def test_structure_is_the_published_key():
     pvqrr = load_pvqrr("project")
     assert {ACRONYMS[value]: tuple(items) for value, items in pvqrr.key.items()} == KEY
-    assert tuple(KEY) == tuple(ACRONYMS.values())
+    assert tuple(KEY) == tuple(ACRONYMS[value] for value in REFINED_VALUES)
     assert [item.item for item in pvqrr.items] == list(range(1, 58))
     assert (pvqrr.name, pvqrr.wording, pvqrr.instruction) == ("PVQ-RR", "project", "")
     assert pvqrr.options == PVQ_OPTIONS and pvqrr.scales == REFINED_VALUES and pvqrr.centred

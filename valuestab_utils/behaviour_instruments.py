@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from valuestab_utils.errors import check_known
 from valuestab_utils.instrument_files import INSTRUMENTS_DIR, read_items, scales_in_order, with_version
 from valuestab_utils.instruments import Instrument
-from valuestab_utils.pvqrr import REFINED_VALUES
+from valuestab_utils.value_circle import REFINED_VALUES
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ more it agrees. Its value structure is therefore a circle by construction, whate
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -16,9 +16,16 @@ from valuestab_utils.answer_draws import at_temperature
 from valuestab_utils.control_prompts import KnownItems, Question
 from valuestab_utils.controls import PlainTemplate, RandomRespondent
 from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.inductions import INDUCTIONS
 from valuestab_utils.instruments import Instrument
+from valuestab_utils.populations import read_rows
+from valuestab_utils.pvqrr import BASIC_VALUE_OF
 from valuestab_utils.respondents import Answers, Prompt, Respondent, Text
+from valuestab_utils.value_circle import REFINED_VALUES
+from valuestab_utils.value_hierarchy import human_means_19
 
+_ANCHORS = INDUCTIONS / "value_anchors.csv"
+_DESCRIPTIONS = INDUCTIONS / "value_descriptions.csv"
 OFF_CIRCLE = ("Animal-welfare",)  # an anchor of paper 002 that is none of the 19 values
 _DIFFUSENESS = 0.5  # how far from the latent answer the options keep probability, in codes
 
@@ -40,7 +47,7 @@ class CircumplexSettings:
     noise: float = 0.5
 
 
-def circle_angles(refined: Sequence[str], basic_of: Mapping[str, str]) -> tuple[dict[str, float], dict[str, float]]:
+def value_directions(refined: Sequence[str], basic_of: Mapping[str, str]) -> tuple[dict[str, float], dict[str, float]]:
     """Directions of the refined values, evenly spaced in the order of the circle, and of the basic values.
 
     A basic value has the mean direction of its refined values. With the theory's parents, Tradition (tradition,
@@ -51,7 +58,7 @@ def circle_angles(refined: Sequence[str], basic_of: Mapping[str, str]) -> tuple[
     refined : sequence of str
         In the order of the circle.
     basic_of : mapping of str to str
-        The basic value of each refined one that has a basic value.
+        The basic value of each refined one, None for those that have none.
 
     Returns
     -------
@@ -65,13 +72,15 @@ def circle_angles(refined: Sequence[str], basic_of: Mapping[str, str]) -> tuple[
 
     Examples
     --------
-    >>> refined, basic = circle_angles(["a1", "a2", "b", "c"], {"a1": "A", "a2": "A", "b": "B"})
+    >>> refined, basic = value_directions(["a1", "a2", "b", "c"], {"a1": "A", "a2": "A", "b": "B"})
     >>> round(refined["b"] / np.pi, 3), {name: round(angle / np.pi, 3) for name, angle in basic.items()}
     (1.0, {'A': 0.25, 'B': 1.0})
     """
     angles = {value: 2 * math.pi * i / len(refined) for i, value in enumerate(refined)}
     members: dict[str, list[float]] = {}
     for value, basic in basic_of.items():
+        if basic is None:  # lies between two
+            continue
         members.setdefault(basic, []).append(angles[check_known("refined value", value, angles)])
     means = {basic: np.mean(np.exp(1j * np.array(of))) for basic, of in members.items()}
     return angles, {basic: float(np.angle(mean)) for basic, mean in means.items()}
@@ -95,7 +104,7 @@ class CircumplexRespondent(Respondent):
     refined : sequence of str
         The refined values in the order of the circle.
     basic_of : mapping of str to str
-        The basic value of refined values (see `circle_angles`).
+        The basic value of refined values (see `value_directions`).
     anchors : mapping of str to str
         Texts by which a run may be told of a refined value, and that value, or one of `OFF_CIRCLE`.
     descriptions : mapping of str to str
@@ -124,7 +133,7 @@ class CircumplexRespondent(Respondent):
         settings: CircumplexSettings = CircumplexSettings(),
     ):
         self.known, self.parameters = KnownItems(instruments), settings
-        self.refined, self.basic = circle_angles(refined, basic_of)
+        self.refined, self.basic = value_directions(refined, basic_of)
         self._told = {text: self._anchor_angle(text, value) for text, value in anchors.items()}
         for text, value in descriptions.items():
             self._told[text] = self.basic[check_known("basic value", value, self.basic)]

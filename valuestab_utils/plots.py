@@ -22,6 +22,12 @@ from valuestab_utils.matrix_plots import (
     value_heatmap,
 )
 from valuestab_utils.persona_map_plot import persona_map
+from valuestab_utils.prompting_plots import agreement_dots, correlation_heatmap, politics_bars
+from valuestab_utils.rank_agreement_plot import rank_agreement_heatmap
+from valuestab_utils.similarity_plot import similarity_points
+from valuestab_utils.ssd_plot import ssd_bars
+from valuestab_utils.structure_plots import anchor_curves, value_means_lines
+from valuestab_utils.value_map_plot import value_maps
 from valuestab_utils.value_donation_plot import value_donation_bars
 
 OPTION_COLOURS = ("#b2182b", "#ef8a62", "#fddbc7", "#d1e5f0", "#67a9cf", "#2166ac")  # least to most like me
@@ -110,7 +116,10 @@ def message_length_bars(lengths: pd.DataFrame) -> Figure:
 
 
 __all__ = [
+    "agreement_dots",
+    "anchor_curves",
     "context_matrix",
+    "correlation_heatmap",
     "induction_bars",
     "length_lines",
     "letter_bars",
@@ -119,9 +128,15 @@ __all__ = [
     "message_length_bars",
     "order_bars",
     "persona_map",
+    "politics_bars",
+    "rank_agreement_heatmap",
     "retest_bars",
     "significance_matrix",
+    "similarity_points",
+    "ssd_bars",
     "stability_bars",
     "value_donation_bars",
     "value_heatmap",
+    "value_maps",
+    "value_means_lines",
 ]

@@ -6,33 +6,10 @@ from valuestab_utils.errors import ValuestabError, check_known
 from valuestab_utils.instrument_files import INSTRUMENTS_DIR, check_number, with_version
 from valuestab_utils.instruments import PUBLISHED_DIR, PVQ_OPTIONS, WORDINGS, Instrument, Item
 from valuestab_utils.populations import read_rows
+from valuestab_utils.value_circle import REFINED_VALUES
 
 PROJECT_FILE = INSTRUMENTS_DIR / "pvqrr_project.csv"
 PUBLISHED_FILES = ("pvqrr_male.csv", "pvqrr_female.csv")
-
-# Acronyms of the 19 values in the order of the theory's circle (Rozen et al. 2025, appendices C and E).
-ACRONYMS = {
-    "Self-direction-thought": "SDT",
-    "Self-direction-action": "SDA",
-    "Stimulation": "ST",
-    "Hedonism": "HE",
-    "Achievement": "AC",
-    "Power-dominance": "POD",
-    "Power-resources": "POR",
-    "Face": "FAC",
-    "Security-personal": "SEP",
-    "Security-societal": "SES",
-    "Tradition": "TR",
-    "Conformity-rules": "COR",
-    "Conformity-interpersonal": "COI",
-    "Humility": "HUM",
-    "Benevolence-dependability": "BED",
-    "Benevolence-caring": "BEC",
-    "Universalism-concern": "UNC",
-    "Universalism-nature": "UNN",
-    "Universalism-tolerance": "UNT",
-}
-REFINED_VALUES = tuple(ACRONYMS)
 
 # The basic value, one of `instruments.VALUES`, that each refined value is a part of; face lies between two.
 BASIC_VALUE_OF: dict[str, str | None] = {
