@@ -4,13 +4,33 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from valuestab_utils import pvqrr
 from valuestab_utils.errors import check_known
 from valuestab_utils.instruments import VALUES
-from valuestab_utils.pvqrr import REFINED_VALUES
 
 _BASIC = dict(zip(VALUES, ("SD", "ST", "HE", "AC", "PO", "SE", "CO", "TR", "BE", "UN"), strict=True))
-ACRONYMS = _BASIC | pvqrr.ACRONYMS  # of the ten and of the 19
+_REFINED = {  # in the order of the theory's circle (Rozen et al. 2025, Figure 1 and appendices C and E)
+    "Self-direction-thought": "SDT",
+    "Self-direction-action": "SDA",
+    "Stimulation": "ST",
+    "Hedonism": "HE",
+    "Achievement": "AC",
+    "Power-dominance": "POD",
+    "Power-resources": "POR",
+    "Face": "FAC",
+    "Security-personal": "SEP",
+    "Security-societal": "SES",
+    "Tradition": "TR",
+    "Conformity-rules": "COR",
+    "Conformity-interpersonal": "COI",
+    "Humility": "HUM",
+    "Benevolence-dependability": "BED",
+    "Benevolence-caring": "BEC",
+    "Universalism-concern": "UNC",
+    "Universalism-nature": "UNN",
+    "Universalism-tolerance": "UNT",
+}
+REFINED_VALUES = tuple(_REFINED)
+ACRONYMS = _BASIC | _REFINED  # of the ten and of the 19; names that both have, have one acronym
 
 HIGHER_ORDER = ("Openness to change", "Conservation", "Self-enhancement", "Self-transcendence")
 # Hedonism lies between openness to change and self-enhancement. It counts for neither: shared, it would make the two
