@@ -5,15 +5,9 @@ import pandas as pd
 import pytest
 from value_runs import answers, instrument, with_probabilities
 
+from valuestab_utils.answer_draws import drawn_codes
 from valuestab_utils.errors import ValuestabError
-from valuestab_utils.run_scores import run_scores, same_runs, scale_scores
-
-
-def test_scales_are_means_of_items_turned_and_centred_as_the_instrument_says():
-    of = instrument(("a", "b"), 2, option_scores=(0.0, 2.0, 4.0), reversed_items=(3,), centred=True)
-    codes = np.array([[3.0, 1.0, 1.0, 2.0], [3.0, np.nan, 2.0, np.nan]])
-    # first run: a = (4, turned 0 -> 4), b = (0, 2), mean 2.5; second: a = (4, turned 2 -> 2), b unanswered, mean 3
-    np.testing.assert_allclose(scale_scores(codes, of), [[1.5, -1.5], [0.0, np.nan]])
+from valuestab_utils.run_scores import run_scores, same_runs
 
 
 def test_runs_are_arranged_whatever_the_order_of_the_rows():
@@ -48,6 +42,7 @@ def test_a_draw_is_the_runs_own_and_repeats():
     np.testing.assert_array_equal(drawn, scores.answers(0.7))
     np.testing.assert_array_equal(scores.take(np.array([2])).answers(0.7), drawn[[2]])
     assert (drawn != scores.answers(0.7, draw=1)).any()
+    np.testing.assert_array_equal(drawn[2], drawn_codes(frame[frame["persona"] == "run 002"], 0.7))
     np.testing.assert_array_equal(scores.answers(0.0), codes)
 
 
@@ -57,6 +52,17 @@ def test_written_answers_have_the_temperature_they_were_written_at():
     assert scores.scores(0.7).tolist() == [[2.0]]
     with pytest.raises(ValuestabError, match="temperature 0.7"):
         scores.scores(0.0)
+
+
+def test_answers_without_all_probabilities_are_not_drawn():
+    of = instrument(("a",))
+    frame = with_probabilities(answers(of, [[2]]), [[0.2, 0.8, 0.0]], order=(2, 1, 3)).assign(logprob_C=np.nan)
+    assert run_scores(frame, of).scores().tolist() == [[2.0]]
+    with pytest.raises(ValuestabError, match="no probabilities of all letters"):
+        run_scores(frame, of).scores(0.7)
+    missing = run_scores(pd.concat([frame.assign(logprob_C=-9.0), answers(of, [[np.nan]], first_run=1).assign(
+        option_order=[(1, 2, 3)])]), of)
+    assert np.isnan(missing.scores(0.7)).tolist() == [[False], [True]]
 
 
 def test_an_unparsable_run_has_no_scores():

@@ -7,6 +7,7 @@ from value_runs import answers, instrument
 
 from valuestab_utils.anchor_curve import anchor_curve, anchor_tables, sinusoid
 from valuestab_utils.errors import ValuestabError
+from valuestab_utils.published_values import published_disparities, published_means_19
 from valuestab_utils.run_scores import run_scores
 from valuestab_utils.value_circle import REFINED_VALUES
 from valuestab_utils.value_hierarchy import (
@@ -14,11 +15,9 @@ from valuestab_utils.value_hierarchy import (
     fisher_z_test,
     hierarchy_table,
     human_means_19,
-    published_means_19,
     rank_agreement,
     value_ranks,
 )
-from valuestab_utils.value_references import published_disparities
 
 LIKERT = tuple("123456")
 

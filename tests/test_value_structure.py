@@ -11,13 +11,13 @@ from valuestab_utils.errors import ValuestabError
 from valuestab_utils.instruments import VALUES
 from valuestab_utils.run_scores import run_scores
 from valuestab_utils.structure_tables import map_points, structure_table
-from valuestab_utils.value_circle import REFINED_VALUES, circle_angles, higher_order_of
+from valuestab_utils.value_circle import REFINED_VALUES, angles_on_circle, higher_order_of
 from valuestab_utils.value_references import human_10, human_structure_19, references_10, theory_10, theory_19
 from valuestab_utils.value_structure import align, disparity_interval, value_correlations, value_map
 
 
 def circumplex(values):
-    angles = circle_angles(values)
+    angles = angles_on_circle(values)
     return np.cos(np.subtract.outer(angles, angles))
 
 
@@ -25,7 +25,7 @@ def circumplex(values):
 def test_a_perfect_circumplex_maps_to_a_perfect_circle(values):
     found = value_map(circumplex(values))
     np.testing.assert_allclose(np.hypot(*(found - found.mean(axis=0)).T), 1, atol=1e-6)
-    angles = circle_angles(values)
+    angles = angles_on_circle(values)
     assert align(np.column_stack([np.cos(angles), np.sin(angles)]), found).disparity == pytest.approx(0, abs=1e-9)
 
 
@@ -72,7 +72,7 @@ def test_values_on_a_line_have_no_map():
 
 
 def test_the_interval_is_narrow_around_nothing_for_a_perfect_circle_and_counts_what_is_undefined():
-    angles = circle_angles(VALUES)
+    angles = angles_on_circle(VALUES)
     where = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     theory = np.column_stack([np.cos(angles), np.sin(angles)])
     found = disparity_interval(np.cos(where[:, None] - angles), VALUES, theory, n_resamples=20)
@@ -120,18 +120,21 @@ def test_the_users_human_structure(tmp_path):
 def test_tables_tell_the_fit_of_each_experiment_or_why_there_is_none():
     of = instrument(VALUES, name="PVQ-40", options=tuple("123456"), centred=True)
     where = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-    codes = np.round(3.5 + 2.5 * np.cos(where[:, None] - circle_angles(VALUES)))
+    codes = np.round(3.5 + 2.5 * np.cos(where[:, None] - angles_on_circle(VALUES)))
     codes[0] = np.nan
     flat = np.tile(np.arange(10) % 6 + 1, (3, 1))
     frame = pd.concat([answers(of, codes, "varied"), answers(of, flat, "flat")])
     scores = run_scores(frame, of)
-    table = structure_table(scores, references_10(), n_resamples=5).set_index(["population", "reference"])
+    fits = structure_table(scores, references_10(), n_resamples=5)
+    table = fits.set_index(["population", "reference"])
     theory = table.loc[("varied", "theory")]
     assert theory["disparity"] < 0.1 and theory["order_correlation"] > 0.9
     assert theory["n_runs"] == 39 and theory["n_left_out"] == 1 and theory["reason"] == ""
     none = table.loc[("flat", "human")]
     assert np.isnan(none["disparity"]) and "same score in all 3 runs" in none["reason"]
-    points = map_points(scores, theory_10())
-    assert len(points) == 10 and set(points["population"]) == {"varied"}
+    points = map_points(scores, theory_10(), fits)
+    assert points.loc[points["population"] == "flat", ["x", "y", "disparity"]].isna().all(axis=None)
+    assert points["reference_x"].notna().all()
+    points = points[points["population"] == "varied"]
     squares = (points["x"] - points["reference_x"]) ** 2 + (points["y"] - points["reference_y"]) ** 2
     assert squares.sum() == pytest.approx(points["disparity"].iloc[0])

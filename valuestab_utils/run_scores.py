@@ -1,18 +1,17 @@
 """Scores of runs: each administration of a whole instrument, at any temperature, as one row of numbers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from valuestab_utils.answer_draws import at_temperature
 from valuestab_utils.errors import ValuestabError
-from valuestab_utils.estimates import mean_of_defined
 from valuestab_utils.instruments import Instrument
-from valuestab_utils.prompts import LETTERS
+from valuestab_utils.run_answers import IDENTITY, only, probabilities_by_code, run_and_item
+from valuestab_utils.scale_scores import scale_scores
 from valuestab_utils.sessions import answer_noise
-
-IDENTITY = ("model", "format", "population", "persona", "topic", "seed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +26,8 @@ class RunScores:
     codes : ndarray, shape (runs, items)
         The answers: 1 = first option, NaN = missing. From letter probabilities, the likeliest.
     probabilities : ndarray, shape (runs, items, options), or None
-        Of each option by its code, summing to 1; NaN at an item without them. None for text that was parsed.
+        Of each option by its code, summing to 1; NaN at a missing answer. None for text that was parsed, and where
+        some answer came without the probabilities of all letters.
     administration : str
         "letters", "batch" or "serial".
     temperature : float
@@ -131,17 +131,19 @@ class RunScores:
             if temperature != own:
                 raise ValuestabError(
                     f"These {self.administration} answers to {self.instrument.name} were made at the temperature "
-                    f"{own:g} and have no probabilities: ask for that temperature, not {temperature:g}."
+                    f"{own:g} and have no probabilities of all letters: ask for that temperature, not {temperature:g}."
                 )
             return False
         return temperature > 0
 
     def _cumulated(self, temperature: float) -> np.ndarray:
         if temperature not in self._cumulative:
+            cumulative = np.full(self.probabilities.shape, np.nan)
+            known = ~np.isnan(self.probabilities).any(axis=2)
             with np.errstate(divide="ignore"):  # the log of an impossible option is -inf, and it stays impossible
-                scaled = np.log(self.probabilities) / temperature
-            scaled = np.exp(scaled - scaled.max(axis=2, keepdims=True))
-            self._cumulative[temperature] = np.cumsum(scaled / scaled.sum(axis=2, keepdims=True), axis=2)
+                logprobs = np.log(self.probabilities[known])
+            cumulative[known] = at_temperature(logprobs, temperature).cumsum(axis=1)
+            self._cumulative[temperature] = cumulative
         return self._cumulative[temperature]
 
 
@@ -171,9 +173,9 @@ def run_scores(answers: pd.DataFrame, instrument: Instrument) -> RunScores:
     rows = answers[answers["instrument"] == instrument.name]
     if rows.empty:
         raise ValuestabError(f"There are no answers to {instrument.name}: ask it first.")
-    administration = _only(rows, "administration", "letters", instrument)
-    temperature = _only(rows, "temperature", np.nan, instrument)
-    run, positions = _positions(rows, instrument)
+    administration = only(rows, "administration", "letters", instrument)
+    temperature = only(rows, "temperature", np.nan, instrument)
+    run, positions = run_and_item(rows, instrument)
     shape = (run.max() + 1, len(instrument.items))
 
     codes = np.full(shape, np.nan)
@@ -187,34 +189,11 @@ def run_scores(answers: pd.DataFrame, instrument: Instrument) -> RunScores:
     runs["group"] = runs["group"].fillna("") if "group" in runs else ""
     runs["administration"] = administration
     probabilities = None
-    by_code = _by_code(rows, instrument) if administration == "letters" else None
+    by_code = probabilities_by_code(rows, instrument) if administration == "letters" else None
     if by_code is not None:
         probabilities = np.full((*shape, len(instrument.options)), np.nan)
         probabilities[run, positions] = by_code
     return RunScores(runs, instrument, codes, probabilities, administration, float(temperature))
-
-
-def scale_scores(codes: np.ndarray, instrument: Instrument) -> np.ndarray:
-    """Average the items of each scale; reversed items count for the opposite, a centred run relative to its mean.
-
-    Parameters
-    ----------
-    codes : ndarray, shape (..., items)
-        NaN where missing: means go over the answers that are there.
-
-    Returns
-    -------
-    ndarray, shape (..., scales)
-    """
-    worth = np.array(instrument.scores)
-    missing = np.isnan(codes)
-    scored = np.where(missing, np.nan, worth[np.where(missing, 1, codes).astype(int) - 1])
-    turned = [i for i, item in enumerate(instrument.items) if item.item in set(instrument.reversed_items)]
-    scored[..., turned] = worth.min() + worth.max() - scored[..., turned]
-    scales = [item.value for item in instrument.items]
-    columns = [[i for i, of in enumerate(scales) if of == scale] for scale in instrument.scales]
-    means = np.stack([mean_of_defined(scored[..., of_scale], axis=-1) for of_scale in columns], axis=-1)
-    return means - mean_of_defined(scored, axis=-1)[..., None] if instrument.centred else means
 
 
 def same_runs(first: RunScores, second: RunScores) -> tuple[RunScores, RunScores]:
@@ -235,63 +214,6 @@ def same_runs(first: RunScores, second: RunScores) -> tuple[RunScores, RunScores
         )
     one, other = map(np.array, zip(*both, strict=True))
     return first.take(one), second.take(other)
-
-
-def _only(rows: pd.DataFrame, column: str, default, instrument: Instrument):
-    if column not in rows:
-        return default
-    found = list(rows[column].unique())
-    if len(found) > 1:
-        raise ValuestabError(f"The answers to {instrument.name} have several in the column {column} ({found}): give "
-                             "those of one at a time.")
-    return default if pd.isna(found[0]) else found[0]
-
-
-def _positions(rows: pd.DataFrame, instrument: Instrument) -> tuple[np.ndarray, np.ndarray]:
-    """Number of the run, and of the item in the instrument, for each row."""
-    run = rows.groupby(list(IDENTITY), sort=False, dropna=False).ngroup().to_numpy()
-    places: Mapping[int, int] = {item.item: i for i, item in enumerate(instrument.items)}
-    positions = rows["item"].map(places)
-    times = np.zeros((run.max() + 1, len(places)), dtype=int)
-    if not positions.isna().any():
-        np.add.at(times, (run, positions.to_numpy(dtype=int)), 1)
-    if not (times == 1).all():
-        wrong = np.argwhere(times != 1)[0]
-        who = "/".join(str(part) for part in rows[list(IDENTITY)].iloc[list(run).index(wrong[0])])
-        raise ValuestabError(
-            f"The run {who} of {instrument.name} must have each of its {len(places)} items once, but item "
-            f"{instrument.items[wrong[1]].item} is there {times[tuple(wrong)]} times, or there are items of another "
-            "version: give the answers to one version, in one order of the options."
-        )
-    return run, positions.to_numpy(dtype=int)
-
-
-def _by_code(rows: pd.DataFrame, instrument: Instrument) -> np.ndarray | None:
-    """Probabilities over the options of each row, in the order of the codes; None if no row has any."""
-    columns = [f"logprob_{letter}" for letter in LETTERS[: len(instrument.options)]]
-    if not set(columns) <= set(rows.columns):
-        return None
-    logprobs = rows[columns].to_numpy(dtype=float)
-    if np.isnan(logprobs).all():
-        return None
-    orders = np.array([list(order) for order in rows["option_order"]], dtype=int)  # (answers, letters)
-    known = ~np.isnan(logprobs).any(axis=1)
-    lacking = ~known & rows["answer"].notna().to_numpy()
-    if lacking.any():
-        raise ValuestabError(
-            f"{lacking.sum()} answers to {instrument.name} lack the probability of some letter: without all of them "
-            "nothing can be drawn; leave the columns logprob_ out to read the answers as they are, at temperature 0."
-        )
-    by_code = np.full(logprobs.shape, np.nan)
-    weights = np.exp(logprobs[known] - logprobs[known].max(axis=1, keepdims=True))
-    np.put_along_axis(by_code, orders - 1, _padded(weights / weights.sum(axis=1, keepdims=True), known), axis=1)
-    return by_code
-
-
-def _padded(part: np.ndarray, where: np.ndarray) -> np.ndarray:
-    whole = np.full((len(where), part.shape[1]), np.nan)
-    whole[where] = part
-    return whole
 
 
 def _codes(cumulative: np.ndarray, noise: np.ndarray) -> np.ndarray:

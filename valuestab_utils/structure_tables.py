@@ -7,11 +7,10 @@ import pandas as pd
 
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.run_scores import RunScores
-from valuestab_utils.value_circle import ACRONYMS, higher_order_of
+from valuestab_utils.value_circle import ACRONYMS, circular_order_correlation, higher_order_of
 from valuestab_utils.value_references import Reference
 from valuestab_utils.value_structure import (
     align,
-    circular_order_correlation,
     complete_runs,
     disparity_interval,
     value_correlations,
@@ -45,7 +44,7 @@ def structure_table(
     DataFrame
         model, format, population, administration, temperature, reference ("theory" or "human"), reference_label,
         disparity (0 = same shape, to 1), low, high, level, n_resamples, n_undefined, order_correlation (1 = the same
-        circular order, see `valuestab_utils.value_structure.circular_order_correlation`), n_runs (complete ones),
+        circular order, see `valuestab_utils.value_circle.circular_order_correlation`), n_runs (complete ones),
         n_left_out, reason. Where there is no map, disparity is NaN and reason says why ("" elsewhere).
 
     References
@@ -61,43 +60,52 @@ def structure_table(
     return pd.DataFrame(rows, columns=[*NAMES, *_FIT])
 
 
-def map_points(run_scores: RunScores, reference: Reference, temperature: float = 0.0) -> pd.DataFrame:
+def map_points(
+    run_scores: RunScores, reference: Reference, fits: pd.DataFrame, temperature: float = 0.0
+) -> pd.DataFrame:
     """Points of each experiment's map of values, laid over a reference.
 
     Parameters
     ----------
     run_scores : RunScores
     reference : Reference
+    fits : DataFrame
+        As `structure_table` gives it for these runs, this reference and this temperature.
     temperature : float
 
     Returns
     -------
     DataFrame
-        model, format, population, administration, temperature, value, acronym, higher_order ("" on a border), x, y,
-        reference_x, reference_y (both standardised), disparity, reference. Experiments without a map (see
-        `structure_table`) have no rows.
+        model, format, population, administration, temperature, value, acronym, higher_order, x, y (NaN without a
+        map), reference_x, reference_y (both standardised), disparity, low, high, reference ("theory" or "human").
+
+    Raises
+    ------
+    ValuestabError
+        If an experiment is not in `fits`.
 
     References
     ----------
     Rozen et al. 2025, Figures 3 and 7-12; Yehudai et al., Figures 5a and 9.
     """
+    fitted = fits[fits["reference"] == reference.kind].set_index(NAMES)
+    coordinates, values = _in_order(reference, run_scores.scales), run_scores.scales
+    alone = align(coordinates, coordinates).reference  # standardised
     tables = []
-    coordinates = _in_order(reference, run_scores.scales)
     for names, scores, _ in _experiments(run_scores, temperature):
-        try:
-            fit = align(coordinates, value_map(value_correlations(scores, run_scores.scales)))
-        except ValuestabError:
-            continue  # structure_table has the row, with the reason
+        key = tuple(names.values())
+        if key not in fitted.index:
+            raise ValuestabError(f"The map of {'/'.join(map(str, key))} has no fit: give structure_table of these.")
+        fit = fitted.loc[key]
+        aligned = np.full_like(alone, np.nan)
+        if not np.isnan(fit["disparity"]):
+            aligned = align(coordinates, value_map(value_correlations(scores, values))).aligned
         tables.append(pd.DataFrame({
-            **names, "value": run_scores.scales, "acronym": [ACRONYMS[value] for value in run_scores.scales],
-            "higher_order": [higher_order_of(value) for value in run_scores.scales],
-            "x": fit.aligned[:, 0], "y": fit.aligned[:, 1],
-            "reference_x": fit.reference[:, 0], "reference_y": fit.reference[:, 1],
-            "disparity": fit.disparity, "reference": reference.kind,
+            **names, "value": values, "acronym": [ACRONYMS[value] for value in values],
+            "higher_order": [higher_order_of(value) for value in values],
+            "x": aligned[:, 0], "y": aligned[:, 1], "reference_x": alone[:, 0], "reference_y": alone[:, 1],
+            "disparity": fit["disparity"], "low": fit["low"], "high": fit["high"], "reference": reference.kind,
         }))
-    if not tables:
-        points = ["value", "acronym", "higher_order", "x", "y", "reference_x", "reference_y", "disparity", "reference"]
-        return pd.DataFrame(columns=[*NAMES, *points])
     return pd.concat(tables, ignore_index=True)
 
 

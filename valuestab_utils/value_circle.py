@@ -7,18 +7,30 @@ import numpy as np
 from valuestab_utils.errors import check_known
 from valuestab_utils.instruments import VALUES
 
-# The 19 refined values by acronym, in the order of the theory's circle.
-_REFINED = {
-    "SDT": "Self-direction-thought", "SDA": "Self-direction-action", "ST": "Stimulation", "HE": "Hedonism",
-    "AC": "Achievement", "POD": "Power-dominance", "POR": "Power-resources", "FAC": "Face",
-    "SEP": "Security-personal", "SES": "Security-societal", "TR": "Tradition", "COR": "Conformity-rules",
-    "COI": "Conformity-interpersonal", "HUM": "Humility", "BED": "Benevolence-dependability",
-    "BEC": "Benevolence-caring", "UNC": "Universalism-concern", "UNN": "Universalism-nature",
-    "UNT": "Universalism-tolerance",
+_BASIC = dict(zip(VALUES, ("SD", "ST", "HE", "AC", "PO", "SE", "CO", "TR", "BE", "UN"), strict=True))
+_REFINED = {  # in the order of the theory's circle (Rozen et al. 2025, Figure 1 and appendices C and E)
+    "Self-direction-thought": "SDT",
+    "Self-direction-action": "SDA",
+    "Stimulation": "ST",
+    "Hedonism": "HE",
+    "Achievement": "AC",
+    "Power-dominance": "POD",
+    "Power-resources": "POR",
+    "Face": "FAC",
+    "Security-personal": "SEP",
+    "Security-societal": "SES",
+    "Tradition": "TR",
+    "Conformity-rules": "COR",
+    "Conformity-interpersonal": "COI",
+    "Humility": "HUM",
+    "Benevolence-dependability": "BED",
+    "Benevolence-caring": "BEC",
+    "Universalism-concern": "UNC",
+    "Universalism-nature": "UNN",
+    "Universalism-tolerance": "UNT",
 }
-_BASIC = dict(zip(("SD", "ST", "HE", "AC", "PO", "SE", "CO", "TR", "BE", "UN"), VALUES, strict=True))
-REFINED_VALUES = tuple(_REFINED.values())
-ACRONYMS = {name: acronym for names in (_BASIC, _REFINED) for acronym, name in names.items()}
+REFINED_VALUES = tuple(_REFINED)
+ACRONYMS = _BASIC | _REFINED  # of the ten and of the 19; names that both have, have one acronym
 
 HIGHER_ORDER = ("Openness to change", "Conservation", "Self-enhancement", "Self-transcendence")
 # Hedonism lies between openness to change and self-enhancement. It counts for neither: shared, it would make the two
@@ -29,16 +41,16 @@ HIGHER_ORDER_OF = {
     "Security": "Conservation", "Conformity": "Conservation", "Tradition": "Conservation",
     "Benevolence": "Self-transcendence", "Universalism": "Self-transcendence",
 }
-_BORDERS = {  # refined values that stand between two higher-order values, or go by another name than their basic value
-    "Hedonism": "", "Face": "", "Humility": "",
-}
+_NIL = 1e-9  # a sum of squares below this is rounding
+_BETWEEN = {"Hedonism": "hedonism", "Face": "between", "Humility": "between"}
 
 
 def higher_order_of(value: str) -> str:
-    """Higher-order value of a basic or a refined value; "" for those that lie on a border.
+    """Higher-order value of a basic or a refined value.
 
-    Hedonism stands between openness to change and self-enhancement, face between self-enhancement and conservation,
-    humility between conservation and self-transcendence (Schwartz et al. 2012).
+    Three lie between two of them: hedonism (openness to change, self-enhancement) is "hedonism"; face
+    (self-enhancement, conservation) and humility (conservation, self-transcendence) are "between" (Schwartz et al.
+    2012).
 
     Raises
     ------
@@ -48,15 +60,15 @@ def higher_order_of(value: str) -> str:
     Examples
     --------
     >>> higher_order_of("Universalism-nature"), higher_order_of("Self-Direction"), higher_order_of("Face")
-    ('Self-transcendence', 'Openness to change', '')
+    ('Self-transcendence', 'Openness to change', 'between')
     """
     check_known("value", value, (*VALUES, *REFINED_VALUES))
-    if value in _BORDERS:
-        return ""
+    if value in _BETWEEN:
+        return _BETWEEN[value]
     return HIGHER_ORDER_OF[next(basic for basic in HIGHER_ORDER_OF if value.lower().startswith(basic.lower()))]
 
 
-def circle_angles(values: Sequence[str]) -> np.ndarray:
+def angles_on_circle(values: Sequence[str]) -> np.ndarray:
     """Angle of each value if all stand evenly on the circle, counted anticlockwise from the right.
 
     The top of the circle lies between the last of the values and the first, as the theory is mostly drawn:
@@ -78,10 +90,42 @@ def circle_angles(values: Sequence[str]) -> np.ndarray:
 
     Examples
     --------
-    >>> np.degrees(circle_angles(["a", "b", "c", "d"])).round(6)
+    >>> np.degrees(angles_on_circle(["a", "b", "c", "d"])).round(6)
     array([135., 225., 315., 405.])
     """
     return np.pi / 2 + 2 * np.pi * (np.arange(len(values)) + 0.5) / len(values)
+
+
+def circular_order_correlation(angles: np.ndarray, reference: np.ndarray) -> float:
+    """Fisher and Lee's T-linear correlation of two sets of angles: do the values stand in the same circular order?
+
+    ::
+
+        sum_{i<j} sin(a_i - a_j) sin(b_i - b_j) / sqrt(sum sin^2(a_i - a_j) * sum sin^2(b_i - b_j))
+
+    Parameters
+    ----------
+    angles, reference : ndarray, shape (values,)
+        Radians.
+
+    Returns
+    -------
+    float
+        1 for the same angles but for a rotation, -1 if mirrored as well; NaN if one set has one direction only.
+
+    References
+    ----------
+    Fisher and Lee 1983, Biometrika 70: 327-332.
+
+    Examples
+    --------
+    >>> angles = np.array([0.0, 1.0, 2.5, 4.0])
+    >>> [round(circular_order_correlation(turned, angles), 12) for turned in (angles + 2, -angles)]
+    [1.0, -1.0]
+    """
+    first, second = (np.sin(np.subtract.outer(a, a))[np.triu_indices(len(a), 1)] for a in (angles, reference))
+    size = np.sqrt((first**2).sum() * (second**2).sum())
+    return float((first * second).sum() / size) if size > _NIL else float("nan")
 
 
 def spelled(name: str) -> str:

@@ -12,7 +12,6 @@ from valuestab_utils.value_circle import ACRONYMS, REFINED_VALUES, spelled
 
 GROUPING = ["model", "format", "population", "administration", "temperature"]
 _ALIKE = 1e-9  # means that differ by less are tied but for rounding
-_PRINTED = r"^(?P<population>.+)_t(?P<temperature>[\d.]+)$"
 
 
 def human_means_19() -> pd.DataFrame:
@@ -37,31 +36,6 @@ def human_means_19() -> pd.DataFrame:
     table = table.set_index("value").loc[list(REFINED_VALUES)].reset_index()
     return table.rename(columns={"abbr": "acronym", "mean_centered": "mean"})[
         ["value", "acronym", "mean", "rank", "source"]
-    ]
-
-
-def published_means_19() -> pd.DataFrame:
-    """Importance of the 19 values to the models of paper 002, as printed for two of its conditions.
-
-    Ranks are taken from the printed means: the printed ranks have slips.
-
-    Returns
-    -------
-    DataFrame
-        model, population, temperature, value, acronym, mean, rank, rank_as_printed, source.
-
-    References
-    ----------
-    Rozen et al. 2025, Tables 2-4.
-    """
-    table = pd.read_csv(DATA / "reference" / "rozen2025_llm_means_19_values.csv")
-    table[["population", "temperature"]] = table["condition"].str.extract(_PRINTED)
-    table["temperature"] = table["temperature"].astype(float)
-    table["value"] = table["value"].map(spelled)
-    table = table.rename(columns={"abbr": "acronym", "mean_centered": "mean"})
-    table["rank"] = table.groupby(["model", "condition"])["mean"].transform(value_ranks)
-    return table[
-        ["model", "population", "temperature", "value", "acronym", "mean", "rank", "rank_as_printed", "source"]
     ]
 
 
@@ -145,33 +119,10 @@ def rank_agreement(table: pd.DataFrame) -> pd.DataFrame:
     Rozen et al. 2025, section 3.2.1 and Figure 2a.
     """
     rows = [
-        dict(zip(GROUPING, names, strict=True)) | _agreement(rows["mean"], rows["human_mean"]) | {"published": False}
+        dict(zip(GROUPING, names, strict=True)) | agreement_of(rows["mean"], rows["human_mean"]) | {"published": False}
         for names, rows in table.groupby(GROUPING, sort=False)
     ]
     return pd.DataFrame(rows, columns=[*GROUPING, "rho", "p_value", "n_values", "published"])
-
-
-def published_agreement() -> pd.DataFrame:
-    """The same for the models of paper 002, worked out here from the means that it prints (value_anchor and names).
-
-    The values of its Figure 2a stand in a picture only; these may differ from them in the last digit, as the printed
-    means are rounded.
-
-    Examples
-    --------
-    >>> table = published_agreement().query("model == 'gemma_2_9b' and population == 'value_anchor'")
-    >>> table["rho"].round(2).tolist()
-    [0.81, 0.81]
-    """
-    human = human_means_19().set_index("value")["mean"]
-    rows = [
-        {"model": model, "format": "", "population": population, "administration": "batch", "temperature": temperature}
-        | _agreement(rows["mean"], rows["value"].map(human)) | {"published": True}
-        for (model, population, temperature), rows in published_means_19().groupby(
-            ["model", "population", "temperature"], sort=False
-        )
-    ]
-    return pd.DataFrame(rows)
 
 
 def fisher_z_test(rho_1: float, rho_2: float, n_1: int, n_2: int) -> tuple[float, float]:
@@ -246,7 +197,8 @@ def administration_differences(agreement: pd.DataFrame, first: str = "batch", se
     return pd.DataFrame(rows, columns=[*keys, "rho_first", "rho_second", "z", "p_value", "n_values"])
 
 
-def _agreement(means: pd.Series, human: pd.Series) -> dict:
+def agreement_of(means: pd.Series, human: pd.Series) -> dict[str, float]:
+    """Spearman's rho (NaN if a mean is missing or all are the same), its p value and the number of values."""
     ranks = value_ranks(means)
     if np.isnan(ranks).any() or np.ptp(ranks) == 0:
         return {"rho": np.nan, "p_value": np.nan, "n_values": len(ranks)}

@@ -10,7 +10,7 @@ from valuestab_utils.errors import ValuestabError, check_known
 from valuestab_utils.instruments import VALUES
 from valuestab_utils.paths import DATA
 from valuestab_utils.populations import read_rows
-from valuestab_utils.value_circle import REFINED_VALUES, circle_angles, spelled
+from valuestab_utils.value_circle import REFINED_VALUES, angles_on_circle, spelled
 from valuestab_utils.value_structure import value_map
 
 USER_REFERENCE = DATA / "reference" / "user"  # a user's own numbers, which no version of this compendium holds
@@ -58,7 +58,7 @@ def theory_19() -> Reference:
     >>> theory_19().coordinates.shape
     (19, 2)
     """
-    angles = circle_angles(REFINED_VALUES)
+    angles = angles_on_circle(REFINED_VALUES)
     points = np.column_stack([np.cos(angles), np.sin(angles)])
     return Reference("theory", "theory: 19 values evenly on a circle", REFINED_VALUES, points)
 
@@ -123,30 +123,6 @@ def references_19(path: Path = HUMAN_19_FILE) -> tuple[Reference, ...]:
 def references_10() -> tuple[Reference, ...]:
     """The human structure of the ten values (derived), and the theory's."""
     return human_10(), theory_10()
-
-
-def published_disparities() -> pd.DataFrame:
-    """Sums of squared differences to the human map as paper 002 prints them.
-
-    Returns
-    -------
-    DataFrame
-        model, population, administration, temperature, disparity (NaN where the paper has none), published, source.
-
-    References
-    ----------
-    Rozen et al. 2025, Tables 1 and 5.
-
-    Examples
-    --------
-    >>> table = published_disparities()
-    >>> len(table), table["disparity"].isna().sum().item()
-    (76, 2)
-    """
-    table = pd.read_csv(DATA / "reference" / "rozen2025_mds_ssd.csv")
-    table = table.rename(columns={"prompt": "population", "procrustes_ssd_vs_human": "disparity"})
-    columns = ["model", "population", "administration", "temperature", "disparity"]
-    return table[[*columns, "source"]].assign(published=True)
 
 
 def read_table(path: Path, columns: tuple[str, ...], numbers: tuple[str, ...] = ()) -> pd.DataFrame:

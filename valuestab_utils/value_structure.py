@@ -173,38 +173,6 @@ def align(reference: np.ndarray, configuration: np.ndarray) -> Alignment:
     return Alignment(reference, aligned, float(disparity))
 
 
-def circular_order_correlation(angles: np.ndarray, reference: np.ndarray) -> float:
-    """Fisher and Lee's T-linear correlation of two sets of angles: do the values stand in the same circular order?
-
-    ::
-
-        sum_{i<j} sin(a_i - a_j) sin(b_i - b_j) / sqrt(sum sin^2(a_i - a_j) * sum sin^2(b_i - b_j))
-
-    Parameters
-    ----------
-    angles, reference : ndarray, shape (values,)
-        Radians.
-
-    Returns
-    -------
-    float
-        1 for the same angles but for a rotation, -1 if mirrored as well; NaN if one set has one direction only.
-
-    References
-    ----------
-    Fisher and Lee 1983, Biometrika 70: 327-332.
-
-    Examples
-    --------
-    >>> angles = np.array([0.0, 1.0, 2.5, 4.0])
-    >>> [round(circular_order_correlation(turned, angles), 12) for turned in (angles + 2, -angles)]
-    [1.0, -1.0]
-    """
-    first, second = (np.sin(np.subtract.outer(a, a))[np.triu_indices(len(a), 1)] for a in (angles, reference))
-    size = np.sqrt((first**2).sum() * (second**2).sum())
-    return float((first * second).sum() / size) if size > _FLAT else float("nan")
-
-
 def disparity_interval(
     scores: np.ndarray,
     values: Sequence[str],
