@@ -7,13 +7,17 @@ import pandas as pd
 import pytest
 import torch
 from fakes import NO_TALK, FakeRespondent, experiment, language_model, session, small_instrument
+from faulty_server import KEY, FaultyServer
 
 from valuestab_utils import batch_administration as module
+from valuestab_utils.api import ApiRespondent
 from valuestab_utils.batch_administration import ask_batch, batch_folder, batch_prompt, load_batch, parse_batch
 from valuestab_utils.controls import RandomRespondent
 from valuestab_utils.errors import ValuestabError
+from valuestab_utils.model_cards import model_card
 from valuestab_utils.populations import Persona
 from valuestab_utils.respondents import Text
+from valuestab_utils.sampling import Sampling
 
 SMALL = replace(small_instrument(), instruction="")
 HE = Persona("Power 01", "CHATBOT", "", "M", "Answer from 1 to 6 as a person that is rich.", "Power")
@@ -175,6 +179,22 @@ def test_prompts_of_several_temperatures_are_refused(tiny):
     prompts = [batch_prompt(SOME.sessions[0], tiny, SMALL, [], t) for t in (0.0, 0.7)]
     with pytest.raises(ValuestabError, match="temperatures \\['0.0', '0.7'\\]"):
         tiny.speak(prompts, 3)
+
+
+def test_a_service_is_asked_for_plain_sampling_at_the_temperature(monkeypatch):
+    for name in ("AZURE_OPENAI_ENDPOINT", "VALUESTAB_MAX_TOKENS", "VALUESTAB_MAX_USD"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("VALUESTAB_API_KIND", "vllm")
+    with FaultyServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        own = Sampling(temperature=0.6, top_p=0.9, top_k=50, repetition_penalty=1.2)
+        respondent = ApiRespondent(replace(model_card("api:served"), sampling=own))
+        for temperature in (0.7, 0.0):
+            respondent.speak([batch_prompt(SOME.sessions[0], respondent, SMALL, [], temperature)], 60)
+            asked = server.requests[-1]
+            assert (asked["temperature"], asked["top_p"]) == (temperature, 1.0)
+            assert (asked["top_k"], asked["repetition_penalty"]) == (-1, 1.0)
 
 
 def test_sampling_of_the_models_own_has_no_part(tmp_path, tiny):

@@ -120,7 +120,7 @@ def test_anything_else_said_has_a_direction_of_its_own_and_nothing_said_has_none
     assert np.abs(np.exp(1j * angles).mean()) < 0.2 and 0 <= amplitudes.min() < 0.1 and 1.4 < amplitudes.max() <= 1.5
     assert respondent.direction("Be kind to cats.") == respondent.direction("Always kind to cats.")
     with pytest.raises(ValuestabError, match="texts of several values"):
-        respondent.direction("He greatly values power, and is somebody who loves un things, somebody who loves unt things")
+        respondent.direction("Like somebody who loves unt things, or somebody who loves st things")
 
 
 def test_reversed_items_and_scales_that_are_no_values(tmp_path):

@@ -3,20 +3,29 @@
 import pytest
 import torch
 from tiny import byte_tokenizer, llama
-from transformers import MistralConfig, MistralForCausalLM
+from transformers import Gemma2Config, Gemma2ForCausalLM, MistralConfig, MistralForCausalLM
 
-from valuestab_utils.growing_prefix import GrowingPrefix
+from valuestab_utils.growing_prefix import GrowingPrefix, can_be_kept
 from valuestab_utils.letters import letter_tokens
 from valuestab_utils.scoring import score_one_by_one
 
 PLAIN, JOINING = byte_tokenizer(), byte_tokenizer([("(", str(n)) for n in range(1, 7)])
 
 
-def windowed(tokenizer):
+def built(model, config, tokenizer, **settings):
     torch.manual_seed(0)
     sizes = {"vocab_size": len(tokenizer), "hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 3}
     heads = {"num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 8, "initializer_range": 0.2}
-    return MistralForCausalLM(MistralConfig(**sizes, **heads, sliding_window=512)).eval()
+    return model(config(**sizes, **heads, **settings)).eval()
+
+
+def windowed(tokenizer, sliding_window=512):
+    return built(MistralForCausalLM, MistralConfig, tokenizer, sliding_window=sliding_window)
+
+
+def soft_capped(tokenizer):
+    eager = {"attn_implementation": "eager"}  # the one that caps
+    return built(Gemma2ForCausalLM, Gemma2Config, tokenizer, attn_logit_softcapping=5.0, sliding_window=512, **eager)
 
 
 def growing(tokenizer, codes="4162"):
@@ -30,10 +39,11 @@ def growing(tokenizer, codes="4162"):
 
 
 @pytest.mark.parametrize("tokenizer", [PLAIN, JOINING], ids=["plain", "brackets and digits in one token"])
-@pytest.mark.parametrize("build", [llama, windowed])
+@pytest.mark.parametrize("build", [llama, windowed, soft_capped])
 def test_same_as_each_prompt_alone_and_each_token_once(tokenizer, build):
     model, tokens, prompts = build(tokenizer), letter_tokens(tokenizer, "123456"), growing(tokenizer)
     kept, computed = GrowingPrefix(model), []
+    assert can_be_kept(model, len(prompts[-1]))
     for ids in prompts:
         found, alone = kept.score(ids, tokens), score_one_by_one(model, [ids], tokens)
         assert (found.logprobs - alone.logprobs).abs().max() < 1e-4
@@ -42,6 +52,11 @@ def test_same_as_each_prompt_alone_and_each_token_once(tokenizer, build):
         computed.append(found.tokens_computed)
     joined = tokenizer is JOINING  # there, "(" becomes "(4" and is computed anew
     assert sum(computed) == len(prompts[-1]) + (joined and len(prompts) - 1)
+
+
+def test_a_prompt_longer_than_a_window_cannot_be_kept():
+    model = windowed(PLAIN, sliding_window=64)
+    assert can_be_kept(model, 63) and not can_be_kept(model, 64)
 
 
 def test_any_prompt_may_follow_any_other():

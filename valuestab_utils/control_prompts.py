@@ -44,6 +44,15 @@ class KnownItems:
     ------
     ValuestabError
         If an instrument is there twice.
+
+    Examples
+    --------
+    >>> from valuestab_utils.instruments import load_pvq40
+    >>> pvq = load_pvq40("project")
+    >>> prompt = f"<user> Be kind.\\n\\n{pvq.instruction}\\n\\n{pvq.items[1].female}\\n<assistant> Answer: ("
+    >>> found = KnownItems([pvq]).question(prompt, "123456")
+    >>> found.item.item, found.item.value, found.said
+    (2, 'Power', 'Be kind.')
     """
 
     def __init__(self, instruments: Sequence[Instrument]):

@@ -5,9 +5,25 @@ from collections.abc import Sequence
 
 import torch
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from valuestab_utils.letters import LetterTokens, letter_logprobs, stray_token
 from valuestab_utils.scoring import Scores
+
+
+def can_be_kept(model, n_tokens: int) -> bool:
+    """Whether a prompt of ``n_tokens`` tokens can be kept with this model, cut, and gone on with.
+
+    The attention is the model's own, so that more models can than share a prefix; not those whose layers keep a state
+    that cannot be cut, or a window that is shorter than the prompt.
+    """
+    if getattr(model, "_is_stateful", False) or not getattr(model, "_supports_attention_backend", False):
+        return False
+    return all(
+        type(layer) is DynamicLayer
+        or (type(layer) is DynamicSlidingWindowLayer and n_tokens < layer.sliding_window)
+        for layer in DynamicCache(config=model.config).layers
+    )
 
 
 class GrowingPrefix:
@@ -19,7 +35,7 @@ class GrowingPrefix:
     Parameters
     ----------
     model : transformers.PreTrainedModel
-        One without an `valuestab_utils.shared_prefix.obstacle` at the prompts' length.
+        One of which prompts can be kept (see `can_be_kept`).
     """
 
     def __init__(self, model):

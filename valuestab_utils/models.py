@@ -12,7 +12,7 @@ from valuestab_utils import quantization, shared_prefix
 from valuestab_utils.chat_template import ChatTemplate, encode
 from valuestab_utils.device_memory import MOST_MESSAGES, in_parts, messages_at_once
 from valuestab_utils.errors import ValuestabError
-from valuestab_utils.growing_prefix import GrowingPrefix
+from valuestab_utils.growing_prefix import GrowingPrefix, can_be_kept
 from valuestab_utils.instruments import PVQ_OPTIONS
 from valuestab_utils.letters import letter_tokens
 from valuestab_utils.model_cards import ModelCard
@@ -194,7 +194,7 @@ class LanguageModel(Respondent):
     def answer_next(self, prompt: Prompt, letters: str, begins: bool) -> Answers:
         """Score the letters after one prompt of a growing conversation, of which only what is new is computed."""
         ids, tokens = self._encode(prompt, 0), self._letter_tokens(letters)
-        if shared_prefix.obstacle(self.model, len(ids)):
+        if not can_be_kept(self.model, len(ids)):
             return self.answer([prompt], letters)
         if begins or self._growing is None:
             self._growing = GrowingPrefix(self.model)
