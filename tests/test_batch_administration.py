@@ -58,6 +58,21 @@ def test_texts_that_are_codes_and_nothing_else(text):
 
 @pytest.mark.parametrize(
     "text",
+    ["1. 4\n2. 1\n3. 6\n", "1: 4\n\n2) 1\n", "4, 1,\n6\n", "4\n,1\n6\n", "4 1\n6\n", "1. 4 (some", "He likes"],
+)
+def test_what_may_become_codes_is_written_on(text):
+    assert module._cut(text, (), 6) == text
+
+
+@pytest.mark.parametrize("text", ["1. He likes tea.\n2. He", "4\n7\n6", "1. 4\n2. maybe 1\n3. 6\n", "Sure:\n1. 4"])
+def test_what_cannot_be_parsed_any_more_ends_with_its_first_wrong_line(text):
+    cut = module._cut(text, (), 6)
+    assert cut != text and text.startswith(cut) and cut.endswith("\n")
+    assert parse_batch(cut, 3, 6) is None and parse_batch(text, 3, 6) is None
+
+
+@pytest.mark.parametrize(
+    "text",
     [
         "", " \n ", "no", "1. 4 (somewhat)\n2. 1\n3. 6", "Answers:\n1. 4\n2. 1\n3. 6", "1. 4\n2. 1\n3. 6\nDone.",
         "1. 4\n2. 7\n3. 6", "4, 7, 6", "4, 0, 6", "1. 0\n2. 1\n3. 6", "1. 4\n3. 6\n2. 1", "1. 4\n2. 1\n2. 6",
