@@ -9,18 +9,17 @@ import pandas as pd
 from valuestab_utils.anchor_curve import anchor_tables
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.instruments import Instrument
-from valuestab_utils.labels import respondent_label
+from valuestab_utils.labels import population_label, respondent_label
+from valuestab_utils.published_values import published_agreement, published_disparities, published_means_19
 from valuestab_utils.run_scores import RunScores, run_scores
 from valuestab_utils.structure_tables import map_points, structure_table
 from valuestab_utils.value_hierarchy import (
     administration_differences,
     hierarchy_table,
     human_means_19,
-    published_agreement,
-    published_means_19,
     rank_agreement,
 )
-from valuestab_utils.value_references import Reference, published_disparities, references_19
+from valuestab_utils.value_references import Reference, references_19
 
 TEMPERATURES = (0.0, 0.7)
 _KEYS = ["model", "format", "population", "administration", "temperature"]
@@ -173,18 +172,16 @@ def maps(all_scored: Sequence[Scored], table: pd.DataFrame, model: str, temperat
         What `valuestab_utils.plots.value_maps` draws; no rows for conditions without a map.
     """
     reference = references_19()[-1]
+    fits = table[(table["reference"] == reference.kind) & ~table["published"]] if len(table) else table
     points = [
-        map_points(one.runs, reference, one.temperature)
+        map_points(one.runs.take((one.runs.runs["model"] == model).to_numpy()), reference, fits, temperature)
         for one in all_scored
-        if one.temperature == temperature and one.runs.administration == "letters"
+        if one.temperature == temperature
+        and one.runs.administration == "letters"
+        and (one.runs.runs["model"] == model).any()
     ]
     together = pd.concat(points, ignore_index=True) if points else pd.DataFrame()
-    if together.empty:
-        return together
-    together = together[together["model"] == model]
-    fits = table[(table["reference"] == reference.kind) & ~table["published"]]
-    together = together.merge(fits[[*_KEYS, "low", "high", "condition"]], on=_KEYS, how="left")
-    return together.assign(panel=_panels(together))
+    return together.assign(panel=_panels(together)) if len(together) else together
 
 
 def anchors(all_scored: Sequence[Scored], temperature: float = 0.0) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -290,8 +287,6 @@ _PRINTED = {
 
 
 def _panels(points: pd.DataFrame) -> pd.Series:
-    from valuestab_utils.labels import population_label
-
     several = points["format"].nunique() > 1
     names = [
         population_label(row.population) + (f" ({row.format})" if several else "") for row in points.itertuples()
