@@ -85,7 +85,7 @@ def ask_batch(
 
     if folder.missing(experiment.sessions):
         label = f"{instrument.name} in one prompt (temperature {temperature:g}) of {experiment}"
-        coded.ask_missing(experiment, folder, batch_sessions or respondent.batch_sessions, label, ask)
+        coded.ask_missing(experiment, folder, batch_sessions or respondent.batch_questionnaires, label, ask)
     return load_batch(experiment, instrument, results_dir, temperature)
 
 

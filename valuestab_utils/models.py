@@ -112,6 +112,11 @@ class LanguageModel(Respondent):
         return MOST_MESSAGES if self.model.device.type == "cuda" else super().batch_sessions
 
     @property
+    def batch_questionnaires(self) -> int:
+        """Questionnaires filled in together; a GPU takes them in parts that fit."""
+        return MOST_MESSAGES if self.model.device.type == "cuda" else super().batch_questionnaires
+
+    @property
     def format(self) -> str:
         """The model's own format: the card's, else what its chat template allows."""
         if self.card.format:

@@ -89,6 +89,8 @@ class Respondent(ABC):
         All that decides its results beside the sessions.
     batch_sessions : int
         Conversations that are simulated together, unless the caller says otherwise.
+    batch_questionnaires : int
+        Whole questionnaires that are filled in together: prompts of thousands of tokens, each with a cache of its own.
     formats : tuple of str
         Formats in which it can be asked.
     all_letters : bool
@@ -96,6 +98,7 @@ class Respondent(ABC):
     """
 
     batch_sessions = 48
+    batch_questionnaires = 12
     formats = FORMATS
     all_letters = True
 

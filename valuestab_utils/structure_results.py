@@ -10,6 +10,7 @@ from valuestab_utils.anchor_curve import anchor_tables
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.instruments import Instrument
 from valuestab_utils.labels import population_label, respondent_label
+from valuestab_utils.prompts import LETTERS
 from valuestab_utils.published_values import published_agreement, published_disparities, published_means_19
 from valuestab_utils.run_scores import RunScores, run_scores
 from valuestab_utils.structure_tables import map_points, structure_table
@@ -56,13 +57,14 @@ def scored(answers: pd.DataFrame, instrument: Instrument) -> list[Scored]:
             found.append(Scored(run_scores(rows, instrument), float(temperature)))
             continue
         told = rows.groupby(["model", "format"], sort=False)
-        with_probabilities = [name for name, of in told if of.filter(like="logprob_").notna().all(axis=None)]
+        letters = [f"logprob_{letter}" for letter in LETTERS[: len(instrument.options)]]
+        with_probabilities = [name for name, of in told if of[letters].notna().all(axis=None)]
         whole = rows.set_index(["model", "format"]).index.isin(with_probabilities)
         for part, temperatures in ((rows[whole], TEMPERATURES), (rows[~whole], TEMPERATURES[:1])):
             if part.empty:
                 continue
             if temperatures != TEMPERATURES:
-                part = part.drop(columns=[name for name in part if name.startswith("logprob_")])
+                part = part.drop(columns=letters)
             runs = run_scores(part, instrument)
             found += [Scored(runs, t) for t in temperatures]
     return found
@@ -273,7 +275,7 @@ def _labelled(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _published_label(model: str) -> str:
-    return f"{_PRINTED[model]} (printed)"
+    return _PRINTED[model]
 
 
 _PRINTED = {
