@@ -7,8 +7,16 @@ import pytest
 from fakes import NO_TALK, experiment, session, small_instrument
 
 from valuestab_utils.batch_administration import ask_batch, batch_prompt
-from valuestab_utils.circumplex_control import CircumplexRespondent, CircumplexSettings, value_directions
+from valuestab_utils.circumplex_control import (
+    CircumplexRespondent,
+    CircumplexSettings,
+    load_circumplex,
+    value_directions,
+)
 from valuestab_utils.errors import ValuestabError
+from valuestab_utils.inductions import load_runs
+from valuestab_utils.instrument_names import INSTRUMENTS as INSTRUMENT_NAMES
+from valuestab_utils.instrument_names import load_instrument
 from valuestab_utils.instruments import PVQ_OPTIONS, Instrument, Item, load_pvq40
 from valuestab_utils.populations import Persona
 from valuestab_utils.questionnaire import ask_questionnaire, item_prompts
@@ -161,3 +169,25 @@ def test_what_it_does_not_know_is_refused_or_answered_in_words():
     with pytest.raises(ValuestabError, match="basic value 'SDT'"):
         CircumplexRespondent(INSTRUMENTS, REFINED, BASIC_OF, {}, {"x": "SDT"})
     assert control().settings != control(noise=1.0).settings != control(means={"PVQ-40": dict.fromkeys(PVQ.scales, 0)})
+
+
+def test_scales_that_are_no_values_lie_where_they_are_told():
+    placed = control(directions={("Behaviour", "giving"): "BEC"})
+    assert placed.scale_angle(BEHAVIOUR, "giving") == placed.refined["BEC"] != control().scale_angle(BEHAVIOUR, "giving")
+    assert placed.settings != control().settings
+    with pytest.raises(ValuestabError, match="refined value"):
+        control(directions={("Behaviour", "giving"): "Charity"}).scale_angle(BEHAVIOUR, "giving")
+
+
+def test_this_projects_control_knows_every_value_text_and_every_scale():
+    instruments = [load_instrument(name) for name in INSTRUMENT_NAMES]
+    own = load_circumplex(instruments)
+    for condition, angles in (("value_anchor", own.refined), ("value_prompts", own.basic), ("value_names", own.basic)):
+        for run in load_runs(condition, 22):
+            angle, amplitude = own.direction(run.prefix)
+            if run.group in angles:
+                assert (angle, amplitude) == (angles[run.group], 1.5)
+            elif run.group == "none":
+                assert amplitude == 0
+    placed = {(i.name, s) for i in instruments for s in i.scales if not set(i.scales) <= {*own.refined, *own.basic}}
+    assert placed == set(own._directions)

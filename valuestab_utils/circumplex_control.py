@@ -26,6 +26,7 @@ from valuestab_utils.value_hierarchy import human_means_19
 
 _ANCHORS = INDUCTIONS / "value_anchors.csv"
 _DESCRIPTIONS = INDUCTIONS / "value_descriptions.csv"
+_DIRECTIONS = INDUCTIONS / "scale_directions.csv"
 OFF_CIRCLE = ("Animal-welfare",)  # an anchor of paper 002 that is none of the 19 values
 _DIFFUSENESS = 0.5  # how far from the latent answer the options keep probability, in codes
 
@@ -95,7 +96,8 @@ class CircumplexRespondent(Respondent):
 
     and the reverse of it for reversed items. The run's angle is that of the value of which a text (an anchor or a
     description) is found before the first question; anything else said there has an angle and an amplitude by a hash of
-    it; where nothing is said, the amplitude is 0. Scales that are no values have angles by a hash of their names.
+    it; where nothing is said, the amplitude is 0. Scales that are no values have the direction of a value that they are
+    given, or one by a hash of their names.
 
     Parameters
     ----------
@@ -112,6 +114,8 @@ class CircumplexRespondent(Respondent):
     means : mapping of str to mapping, optional
         For instruments named there, the mean of each scale around the middle, in codes: a human sample's, say.
     settings : CircumplexSettings
+    directions : mapping of (str, str) to str, optional
+        By instrument and scale, the refined value in whose direction a scale that is no value lies.
 
     Raises
     ------
@@ -131,7 +135,9 @@ class CircumplexRespondent(Respondent):
         descriptions: Mapping[str, str],
         means: Mapping[str, Mapping[str, float]] | None = None,
         settings: CircumplexSettings = CircumplexSettings(),
+        directions: Mapping[tuple[str, str], str] | None = None,
     ):
+        self._directions = dict(directions or {})
         self.known, self.parameters = KnownItems(instruments), settings
         self.refined, self.basic = value_directions(refined, basic_of)
         self._told = {text: self._anchor_angle(text, value) for text, value in anchors.items()}
@@ -152,6 +158,7 @@ class CircumplexRespondent(Respondent):
         """All that decides its results beside the sessions."""
         parts = [sorted(self._told.items()), sorted(self.refined.items()), sorted(self.basic.items())]
         parts.append(sorted((name, sorted(of.items())) for name, of in self._means.items()))
+        parts.append(sorted(self._directions.items()))
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
         circle = {**asdict(self.parameters), "values": digest}
         return {"model_source": "control", "model_revision": "circumplex-1", "circumplex": circle}
@@ -178,10 +185,12 @@ class CircumplexRespondent(Respondent):
         return float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(0, self.parameters.amplitude))
 
     def scale_angle(self, instrument: Instrument, scale: str) -> float:
-        """Direction of a scale: its value's, if the instrument measures values, else by a hash of its name."""
+        """Direction of a scale: its value's, or that of the value it was given; else by a hash of its name."""
         for angles in (self.basic, self.refined):
             if set(instrument.scales) <= set(angles):
                 return angles[scale]
+        if (instrument.name, scale) in self._directions:
+            return self.refined[check_known("refined value", self._directions[instrument.name, scale], self.refined)]
         return float(_noise("scale", instrument.name, scale).uniform(0, 2 * np.pi))
 
     def speak(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Text]:
@@ -246,7 +255,11 @@ def load_circumplex(instruments: Iterable[Instrument]) -> CircumplexRespondent:
     human = human_means_19().set_index("value")["mean"].to_dict()
     means = {instrument.name: human for instrument in instruments if instrument.name == "PVQ-RR"}
     descriptions = named | {row["description"]: value for value, row in told.items()}
-    return CircumplexRespondent(instruments, REFINED_VALUES, BASIC_VALUE_OF, anchors, descriptions, means)
+    columns = ("instrument", "scale", "value")
+    directions = {(row["instrument"], row["scale"]): row["value"] for _, row in read_rows(_DIRECTIONS, columns)}
+    return CircumplexRespondent(
+        instruments, REFINED_VALUES, BASIC_VALUE_OF, anchors, descriptions, means, directions=directions
+    )
 
 
 def _noise(*parts: str) -> np.random.Generator:

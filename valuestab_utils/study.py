@@ -84,6 +84,11 @@ class Study:
         return self.measurements[0].instrument
 
     @property
+    def instruments(self) -> dict[str, Instrument]:
+        """All instruments of the study, by name."""
+        return {m.instrument.name: m.instrument for m in self.measurements}
+
+    @property
     def tested_model(self) -> str:
         """Name of the model that is studied: that of the first experiment."""
         return self.experiments[0].model
