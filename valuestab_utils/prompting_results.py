@@ -169,9 +169,11 @@ def primed_similarities(
     Returns
     -------
     DataFrame
-        model, format, population, weighting, mean over instruments, n_instruments, instruments, priming, label, row and
-        published.
+        model, format, population, weighting, mean over instruments, low and high (NaN: a mean over instruments has no
+        interval), n_instruments, instruments, priming, label, row and published; no rows if nothing was primed.
     """
+    if primed.empty:
+        return pd.DataFrame()
     names = set(primed["instrument"])
     tables = [
         _similarities(
@@ -189,7 +191,7 @@ def primed_similarities(
     number = {"H-NP": 3, "Uniform": 5}[weighting]
     printed = published_similarities().query("table == @number and model != 'average'")
     printed = printed.assign(format="", priming=printed["population"].map(PRIMING))
-    own = average_behaviour(pd.concat(tables, ignore_index=True))
+    own = average_behaviour(pd.concat(tables, ignore_index=True)).assign(low=np.nan, high=np.nan)  # over instruments
     return _labelled(pd.concat([own, printed], ignore_index=True), "priming")
 
 

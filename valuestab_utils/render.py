@@ -11,11 +11,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from valuestab_utils.batch_administration import batch_prompt
 from valuestab_utils.conversations import next_prompt
 from valuestab_utils.errors import ValuestabError, check_known
 from valuestab_utils.inductions import PROMPTING, STRUCTURE
 from valuestab_utils.papers import FIRST
 from valuestab_utils.questionnaire import item_prompts
+from valuestab_utils.serial_administration import serial_prompt
 from valuestab_utils.sessions import Experiment, Session
 from valuestab_utils.study import Study, plan_study
 from valuestab_utils.texts_before import texts_before
@@ -117,6 +119,44 @@ def render_formats(study: Study, item: int) -> tuple[str, pd.DataFrame]:
         for format, (name, prompt) in shown.items()
     )
     return text, table
+
+
+def render_conditions(study: Study, part: str) -> tuple[str, pd.DataFrame]:
+    """What the studied model is sent first in each condition of a part, in each way of asking.
+
+    Parameters
+    ----------
+    study : Study
+        Of paper 002 or 004; what a prompt shows of the model's own words must be there.
+    part : str
+        One of `valuestab_utils.profiles.PARTS`.
+
+    Returns
+    -------
+    text : str
+        The prompts of each first session's first item, or of all items where they are asked together, each under the
+        names of condition, instrument and way of asking.
+    table : DataFrame
+        One row each: ``condition``, ``instrument``, ``administration``, ``session``, ``characters``.
+    """
+    shown: dict[tuple[str, str, str], tuple[str, str]] = {}
+    for m in study.measurements:
+        names = (m.experiment.population, m.instrument.name, m.administration)
+        if m.part != part or m.experiment.model != study.tested_model or names in shown:
+            continue
+        session, respondent = m.experiment.sessions[0], study.respondent(m.experiment)
+        said = texts_before(m.experiment.only(session), study.results_dir, m.filled)[session.key]
+        if m.administration == "batch":
+            prompt = batch_prompt(session, respondent, m.instrument, said, m.temperature).text
+        elif m.administration == "serial":
+            prompt = serial_prompt(session, respondent, m.instrument, said, [4]).text
+        else:
+            prompt = item_prompts(session, respondent, m.instrument, said)[0].text
+        shown[names] = str(session), prompt
+    text = "\n\n".join(f"==== {', '.join(names)} ====\n{prompt}" for names, (_, prompt) in shown.items())
+    columns = ("condition", "instrument", "administration", "session", "characters")
+    rows = [(*names, session, len(prompt)) for names, (session, prompt) in shown.items()]
+    return text, pd.DataFrame(rows, columns=columns)
 
 
 def _said(study: Study, experiment: Experiment, session: Session) -> list[str]:

@@ -52,6 +52,9 @@ def scored(answers: pd.DataFrame, instrument: Instrument) -> list[Scored]:
     list of Scored
     """
     found: list[Scored] = []
+    if answers.empty:
+        return found
+    check_one_wording(answers)
     for (administration, temperature), rows in answers.groupby(["administration", "temperature"], dropna=False, sort=False):
         if administration != "letters":
             found.append(Scored(run_scores(rows, instrument), float(temperature)))
@@ -73,9 +76,10 @@ def scored(answers: pd.DataFrame, instrument: Instrument) -> list[Scored]:
 def hierarchies(all_scored: Sequence[Scored]) -> pd.DataFrame:
     """Mean and rank of each value in each experiment (see `valuestab_utils.value_hierarchy.hierarchy_table`).
 
-    Without means where a condition has no answer at all, as where no text could be parsed.
+    Without means where a condition has no answer at all, as where no text could be parsed; empty without runs.
     """
-    return pd.concat([hierarchy_table(one.runs, one.temperature) for one in all_scored], ignore_index=True)
+    tables = [hierarchy_table(one.runs, one.temperature) for one in all_scored]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def agreement(hierarchy: pd.DataFrame, administrations: Sequence[str] = ("letters",)) -> pd.DataFrame:
@@ -93,9 +97,12 @@ def agreement(hierarchy: pd.DataFrame, administrations: Sequence[str] = ("letter
     DataFrame
         The columns of `valuestab_utils.value_hierarchy.rank_agreement`, with ``label`` and ``condition``.
     """
+    if hierarchy.empty:
+        return hierarchy
     chosen = hierarchy[hierarchy["administration"].isin(administrations)]
-    both = pd.concat([rank_agreement(chosen), published_agreement()], ignore_index=True)
-    return _labelled(both)
+    printed = published_agreement()
+    printed = printed[printed["population"].isin(chosen["population"])]
+    return _labelled(pd.concat([rank_agreement(chosen), printed], ignore_index=True))
 
 
 def hierarchy_lines(hierarchy: pd.DataFrame, population: str = "value_anchor", temperature: float = 0.0) -> pd.DataFrame:
@@ -106,7 +113,11 @@ def hierarchy_lines(hierarchy: pd.DataFrame, population: str = "value_anchor", t
     DataFrame
         label, value, acronym, human_rank, mean, se, kind ("human", "run" or "published").
     """
+    if hierarchy.empty:
+        return hierarchy
     own = hierarchy.query("population == @population and temperature == @temperature and administration == 'letters'")
+    if own.empty:
+        return own
     human = human_means_19()
     rank = human.set_index("value")["rank"]
     printed = published_means_19().query("population == @population and temperature == @temperature")
@@ -154,7 +165,10 @@ def structures(
     if not own:
         return pd.DataFrame()
     printed = published_disparities().assign(format="", reference="human", reference_label="human: the paper's")
-    return _labelled(pd.concat([*own, printed], ignore_index=True))
+    printed = printed[printed["population"].isin(pd.concat(own)["population"])]
+    if set(administrations) == {"letters"}:
+        printed = printed[printed["administration"] == "batch"]  # the rest of it is table 5
+    return _labelled(pd.concat([*own, printed], ignore_index=True), with_way=False)
 
 
 def maps(all_scored: Sequence[Scored], table: pd.DataFrame, model: str, temperature: float = 0.0) -> pd.DataFrame:
@@ -204,11 +218,16 @@ def anchors(all_scored: Sequence[Scored], temperature: float = 0.0) -> tuple[pd.
 
 
 def differences(hierarchy: pd.DataFrame) -> pd.DataFrame:
-    """Fisher's z between each two administrations of the same runs (appendix I), with ``first`` and ``second``.
+    """Fisher's z between each two ways of asking (appendix I), with the columns ``first`` and ``second``.
 
-    By letters, the runs of other administrations are not more than those that these have.
+    Parameters
+    ----------
+    hierarchy : DataFrame
+        From `hierarchies`, of the same runs in all ways (see `on_common_runs`).
     """
     pairs = [("batch", "serial"), ("letters", "serial"), ("letters", "batch")]
+    if hierarchy.empty:
+        return hierarchy
     of_all = rank_agreement(hierarchy)
     found = [
         administration_differences(of_all, first, second).assign(first=first, second=second) for first, second in pairs
@@ -238,13 +257,31 @@ def parsed_runs(answers: pd.DataFrame) -> pd.DataFrame:
     return _labelled(pd.DataFrame(rows))
 
 
-def same_runs_as(answers: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
-    """Rows of ``answers`` of the runs that ``others`` have too, so that two administrations are compared on the same."""
-    names = ["model", "format", "population", "persona", "topic", "seed"]
+def on_common_runs(answers: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Answers of all ways of asking, cut to the runs that were asked in each of them: only these can be compared.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        Of the part structure, by letters.
+    others : DataFrame
+        Of the part administrations.
+
+    Returns
+    -------
+    DataFrame
+        Of the models and conditions in ``others``, runs that all ways and temperatures of the same model and condition
+        have.
+    """
     if answers.empty or others.empty:
-        return answers.head(0)
-    asked = set(others[names].itertuples(index=False, name=None))
-    return answers[[key in asked for key in answers[names].itertuples(index=False, name=None)]]
+        return others
+    experiment = ["model", "format", "population"]
+    asked = others[experiment].drop_duplicates()
+    both = pd.concat([answers.merge(asked, on=experiment), others], ignore_index=True)
+    way = both["administration"] + " " + both["temperature"].astype(str)
+    ways = way.groupby([both[name] for name in experiment]).transform("nunique")
+    of_run = way.groupby([both[name] for name in (*experiment, "persona", "topic", "seed")]).transform("nunique")
+    return both[ways == of_run].reset_index(drop=True)
 
 
 def check_one_wording(answers: pd.DataFrame) -> None:
@@ -260,11 +297,11 @@ def check_one_wording(answers: pd.DataFrame) -> None:
         raise ValuestabError(f"The answers are to {len(versions)} texts of the questionnaire: compare those of one.")
 
 
-def _labelled(table: pd.DataFrame) -> pd.DataFrame:
-    """With the columns label, condition and published."""
+def _labelled(table: pd.DataFrame, with_way: bool = True) -> pd.DataFrame:
+    """With the columns label (the way of asking in it, if there are several), condition and published."""
     published = table["published"].eq(True) if "published" in table else pd.Series(False, index=table.index)
     ways = table["administration"] if "administration" in table else pd.Series("letters", index=table.index)
-    several = ways[~published].nunique() > 1
+    several = with_way and ways[~published].nunique() > 1
     labels = [
         _published_label(row.model) if is_published else respondent_label(row.model, row.format)
         for row, is_published in zip(table.itertuples(), published, strict=True)

@@ -1,0 +1,139 @@
+"""What notebook 07 found, in sentences made from its tables and from nothing else."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+NOTHING = "Nothing of this was run."
+NO_HUMANS = "There are no human data to compare with."
+
+
+def of_similarities(table: pd.DataFrame) -> str:
+    """Best and worst similarity of each respondent of this run, with what it is of.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With the columns label, row, mean, published; low and high where there are intervals.
+    """
+    own = table[~table["published"]] if len(table) else table
+    if own.empty:
+        return NOTHING
+    sentences = []
+    for label, rows in own.groupby("label", sort=False):
+        known = rows.dropna(subset="mean").sort_values("mean", ascending=False)
+        if known.empty:
+            reason = next((text for text in rows.get("reason", pd.Series(dtype=str)) if text), NO_HUMANS)
+            sentences.append(f"{label}: undefined. {reason}")
+            continue
+        told = f"{label}: {_similarity(known.iloc[0])}"
+        if len(known) > 1:
+            told += f" to {_similarity(known.iloc[-1])}"
+        lacking = len(rows) - len(known)
+        sentences.append(told + (f"; {lacking} of {len(rows)} undefined." if lacking else "."))
+    return " ".join(sentences)
+
+
+def of_signs(table: pd.DataFrame) -> str:
+    """How many of the published signs are reproduced."""
+    if table.empty:
+        return NOTHING
+    known = table.dropna(subset="reproduced")
+    return f"{int(known['reproduced'].astype(bool).sum())} of {len(known)} published signs are reproduced." + (
+        f" {len(table) - len(known)} correlations are undefined." if len(known) < len(table) else ""
+    )
+
+
+def of_maps(points: pd.DataFrame) -> str:
+    """The population whose map is nearest to people's."""
+    known = points.dropna(subset="disparity").drop_duplicates("panel") if len(points) else points
+    if known.empty:
+        return "No map is defined: a value does not vary."
+    best = known.sort_values("disparity").iloc[0]
+    return f"Nearest to people: {best.panel} (SSD {best.disparity:.2f}), of {len(known)} populations."
+
+
+def of_correlations(table: pd.DataFrame) -> str:
+    """The strongest correlation of a value with a behaviour."""
+    known = table.dropna(subset="r") if len(table) else table
+    if known.empty:
+        return NOTHING if table.empty else "No correlation is defined."
+    strongest = known.loc[known["r"].abs().idxmax()]
+    undefined = len(table) - len(known)
+    return f"Strongest: {strongest.value} with {strongest.behaviour} (r = {strongest.r:.2f})." + (
+        f" {undefined} of {len(table)} correlations are undefined." if undefined else ""
+    )
+
+
+def of_agreement(table: pd.DataFrame) -> str:
+    """The behaviour on which the higher-order values differ most."""
+    known = table.dropna(subset="agreement") if len(table) else table
+    if known.empty:
+        return NOTHING
+    spread = known.groupby("behaviour", sort=False)["agreement"].agg(lambda shares: shares.max() - shares.min())
+    return (
+        f"On average, agreement differs by {spread.mean():.0%} between higher-order values; most on "
+        f"{spread.idxmax().lower()} ({spread.max():.0%})."
+    )
+
+
+def of_opposites(table: pd.DataFrame) -> str:
+    """Correlations of the two pairs of opposite higher-order values, which the theory expects to be negative."""
+    if table.empty:
+        return NOTHING
+    pairs = (("Openness to change", "Conservation"), ("Self-enhancement", "Self-transcendence"))
+    told = []
+    for one, other in pairs:
+        r = table[(table["value_a"] == one) & (table["value_b"] == other)]["r"]
+        told.append(f"{one} and {other.lower()}: {'undefined' if r.isna().all() else f'{r.iloc[0]:.2f}'}")
+    return f"{'; '.join(told)} (the theory expects both to be negative)."
+
+
+def of_politics(table: pd.DataFrame) -> str:
+    """Which higher-order value agrees most with conservative politics, by respondent."""
+    known = table.dropna(subset="agreement") if len(table) else table
+    if known.empty:
+        return NOTHING
+    told = []
+    for label, rows in known.groupby("label", sort=False):
+        most = rows.loc[rows["agreement"].idxmax()]
+        told.append(f"{label}: most with {most.higher_order.lower()} ({most.agreement:.0%})")
+    return "; ".join(told) + "."
+
+
+def summary(values: pd.DataFrame, behaviours: pd.DataFrame, tested: str) -> list[str]:
+    """What the run found, in one sentence for the model and one for the controls.
+
+    Parameters
+    ----------
+    values, behaviours : DataFrame
+        Values similarity with people, and behaviour similarity of H-NP.
+    tested : str
+        Name of the studied model.
+    """
+    sentences = []
+    for prefix in (tested, "control-"):
+        parts = []
+        for label, rows in _of(values, prefix).groupby("label", sort=False):
+            of_np = rows[rows["row"] == "H-NP"]["mean"]
+            value = "undefined" if of_np.isna().all() else f"{of_np.iloc[0]:.2f}"
+            own = behaviours[behaviours["label"] == label].dropna(subset="mean")
+            told = ", ".join(f"{row.row} {row.mean:.2f}" for row in own[["row", "mean"]].itertuples(index=False))
+            parts.append(f"{label}: values similarity {value}, behaviour similarity {told or 'undefined'}")
+        if parts:
+            sentences.append(f"H-NP: {'; '.join(parts)}.")
+    return sentences
+
+
+def _of(table: pd.DataFrame, prefix: str) -> pd.DataFrame:
+    return table[~table["published"] & table["model"].astype(str).str.startswith(prefix)]
+
+
+def _similarity(row: pd.Series) -> str:
+    interval = f" [{row.low:.2f}, {row.high:.2f}]" if "low" in row and pd.notna(row.low) else ""
+    return f"{row['mean']:.2f}{interval} ({row['row']})"
+
+
+def lines(sentences: Sequence[str]) -> str:
+    """Sentences as paragraphs, for a notebook's output."""
+    return "\n".join(dict.fromkeys(sentences))
