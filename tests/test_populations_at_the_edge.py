@@ -1,4 +1,4 @@
-"""Notebook 07 where runs, answers or probabilities are missing: no crash, no other model's numbers, no false sentence."""
+"""Notebook 07 where runs, answers or probabilities are missing: no crash, no number that is another model's."""
 
 from functools import partial
 
