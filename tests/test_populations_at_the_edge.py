@@ -9,9 +9,11 @@ from value_runs import answers, with_probabilities
 
 from valuestab_utils import prompting_findings, prompting_results
 from valuestab_utils.answer_draws import drawn_codes
+from valuestab_utils.controls import RandomRespondent
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.inductions import load_runs
 from valuestab_utils.instrument_names import load_instrument
+from valuestab_utils.study import plan_study
 
 PVQ, DONATIONS = load_instrument("PVQ-40", "project"), load_instrument("Donation-causes")
 INSTRUMENTS = {of.name: of for of in (PVQ, DONATIONS)}
@@ -84,3 +86,13 @@ def test_an_undefined_similarity_says_what_the_runs_lack_before_what_people_lack
 def test_without_the_part_prompting_there_is_one_clear_error():
     with pytest.raises(ValuestabError, match="Without the PVQ-40 there are no values.*run the part prompting"):
         prompting_results.prompted(pd.DataFrame(), INSTRUMENTS)
+
+
+def test_questionnaires_are_not_filled_in_by_a_model_that_does_not_tell_its_probabilities(monkeypatch, tmp_path):
+    class Service(RandomRespondent):
+        name, all_letters = "service", False
+
+    monkeypatch.setattr("valuestab_utils.study._load", lambda model, dtype: Service())
+    study = plan_study("quick", controls=[], paper="prompting", results_dir=tmp_path)
+    assert not study.has("priming") and study.has("prompting")
+    assert "from which filled questionnaires are drawn" in " ".join(study.left_out)
