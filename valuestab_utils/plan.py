@@ -27,7 +27,7 @@ from valuestab_utils.prompts import LETTERS
 from valuestab_utils.questionnaire import item_prompts
 from valuestab_utils.respondents import Respondent
 from valuestab_utils.sessions import Experiment, Session
-from valuestab_utils.study import CONTROLS, Study, plan_study
+from valuestab_utils.study import EVERY_CONTROL, Study, plan_study
 from valuestab_utils.texts_before import filled_questionnaire
 
 FILLER = " and then"  # stands for what will be said; repeated, it takes two tokens a time in common vocabularies
@@ -73,7 +73,7 @@ def plan_table(study: Study) -> pd.DataFrame:
     rows: list[dict] = []
     counted: set[tuple[Path, Session]] = set()
     for m in study.measurements:
-        if m.experiment.model in CONTROLS:
+        if m.experiment.model in EVERY_CONTROL:
             continue
         respondent = study.respondent(m.experiment)
         sessions = m.experiment.sessions
@@ -134,7 +134,7 @@ def seconds_needed(table: pd.DataFrame, messages: int, rates: Rates) -> tuple[fl
 
 def _tested(study: Study) -> list[Experiment]:
     """Experiments of language models, each once."""
-    return [e for e in dict.fromkeys(m.experiment for m in study.measurements) if e.model not in CONTROLS]
+    return [e for e in dict.fromkeys(m.experiment for m in study.measurements) if e.model not in EVERY_CONTROL]
 
 
 def _tokens_of_a_session(m: Measurement, respondent: Respondent) -> tuple[int, int, int]:

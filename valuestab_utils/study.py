@@ -41,9 +41,10 @@ from valuestab_utils.sessions import Experiment
 from valuestab_utils.tasks import TASKS, load_task
 from valuestab_utils.topics import Topic
 
-CONTROLS = (RandomRespondent.name, SyntheticRespondent.name, CircumplexRespondent.name)
+CONTROLS = (RandomRespondent.name, SyntheticRespondent.name)  # as one asks for them
+EVERY_CONTROL = (*CONTROLS, CircumplexRespondent.name)  # which takes the synthetic one's place in papers 002 and 004
 
-__all__ = ["CONTROLS", "NO_PERSONA", "Study", "plan_study", "run_name"]
+__all__ = ["CONTROLS", "EVERY_CONTROL", "NO_PERSONA", "Study", "plan_study", "run_name"]
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,7 @@ class Study:
             for e in (m.experiment for m in self._of(part))
             if populations is None or e.population in populations
         )
-        tested = {m.experiment.model for m in self._of(part)} - set(CONTROLS)
+        tested = {m.experiment.model for m in self._of(part)} - set(EVERY_CONTROL)
         models = [
             f"{name} ({r.settings['model_source']}, revision {r.settings['model_revision']}"
             f"{', ' * bool(r.settings['dtype'])}{r.settings['dtype']})"
