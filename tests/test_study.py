@@ -363,6 +363,9 @@ def test_a_population_file_must_not_pass_for_another(loaded, tmp_path):
         plan_study(populations=[str(tmp_path / place / "hobbits.csv") for place in ("a", "b")])
     with pytest.raises(ValuestabError, match="a/none.csv has the name of one in data/populations"):
         plan_study(populations=[str(tmp_path / "a" / "none.csv")])
+    (tmp_path / "names.csv").write_text(PEOPLE)
+    with pytest.raises(ValuestabError, match="names.csv has the name of a condition"):
+        plan_study(populations=[str(tmp_path / "names.csv")])
     with pytest.raises(ValuestabError, match="have one name"):
         plan_study(populations=["none", str(tmp_path / "a" / "none.csv")])
     built_in = plan_study(populations=[str(DATA / "populations" / "none.csv")], n_permutations=4, controls=[])
