@@ -65,7 +65,7 @@ def plan_table(study: Study) -> pd.DataFrame:
     -------
     DataFrame
         One row a measurement: ``part``, ``instrument``, ``model``, ``format``, ``population``, ``orders``,
-        ``messages``; ``sessions`` and how many are ``missing`` in the results folder (what an earlier row has too is
+        ``asked`` (by letters, or another administration with its temperature), ``messages``; ``sessions`` and how many are ``missing`` in the results folder (what an earlier row has too is
         counted there); of the missing ones ``queries`` (items times orders), ``unique_tokens`` (each token that all
         prompts of a session share counted once) and ``naive_tokens`` (each prompt whole), both with messages of
         `valuestab_utils.conversations.MAX_NEW_TOKENS`.
@@ -85,6 +85,7 @@ def plan_table(study: Study) -> pd.DataFrame:
         rows.append(
             {"part": m.part, "instrument": m.instrument.name, "model": m.experiment.model}
             | {"format": m.experiment.format, "population": m.experiment.population, "orders": m.orders}
+            | {"asked": m.administration if m.temperature is None else f"{m.administration} {m.temperature:g}"}
             | {"messages": m.experiment.n_messages, "sessions": len(sessions), "missing": missing}
             | {"queries": n * missing, "unique_tokens": unique * missing, "naive_tokens": naive * missing}
         )
