@@ -3,8 +3,8 @@
 import re
 
 from valuestab_utils.figure_files import load_figures
-from valuestab_utils.paths import ROOT
 from valuestab_utils.papers import paper_of
+from valuestab_utils.paths import ROOT
 from valuestab_utils.profiles import PARTS_OF
 from valuestab_utils.study import load_profile
 

@@ -20,6 +20,7 @@ from valuestab_utils.errors import ValuestabError, check_known
 from valuestab_utils.figure_files import save_figure, skip_figure
 from valuestab_utils.instruments import Instrument, load_pvq40
 from valuestab_utils.labels import population_label
+from valuestab_utils.loading import load_model
 from valuestab_utils.measurements import (
     NO_PERSONA,
     Changes,
@@ -30,7 +31,6 @@ from valuestab_utils.measurements import (
     population_name,
 )
 from valuestab_utils.model_cards import API, model_card
-from valuestab_utils.loading import load_model
 from valuestab_utils.papers import FIRST, PAPERS, summary_file
 from valuestab_utils.paths import ROOT
 from valuestab_utils.profiles import PARTS, PARTS_OF, load_profile
