@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from valuestab_utils.bar_plots import stability_bars
-from valuestab_utils.figure_layout import WIDTH, folded, panel_grid
+from valuestab_utils.figure_layout import WIDTH, folded, nothing, panel_grid
 from valuestab_utils.grouped_bars import (
     induction_bars,
     order_bars,
@@ -35,6 +35,8 @@ OPTION_COLOURS = ("#b2182b", "#ef8a62", "#fddbc7", "#d1e5f0", "#67a9cf", "#2166a
 
 def letter_bars(shares: pd.DataFrame) -> Figure:
     """Share of answers at each letter, a panel an experiment; dashed where position has no influence."""
+    if shares.empty:
+        return nothing("No answer was read from letters.")
     shares = shares.assign(experiment=experiment_labels(shares, between="\n"))
     names = list(dict.fromkeys(shares["experiment"]))
     figure, panels = panel_grid(len(names), 3, (WIDTH / 3, 1.9), sharex=True, sharey=True)

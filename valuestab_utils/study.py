@@ -18,6 +18,7 @@ from valuestab_utils.controls import RandomRespondent, SyntheticRespondent
 from valuestab_utils.conversations import load_conversations, simulate_together
 from valuestab_utils.errors import ValuestabError, check_known
 from valuestab_utils.figure_files import save_figure, skip_figure
+from valuestab_utils.inductions import CONDITIONS, needs_questionnaire
 from valuestab_utils.instruments import Instrument, load_pvq40
 from valuestab_utils.labels import population_label
 from valuestab_utils.loading import load_model
@@ -373,7 +374,7 @@ def plan_study(
                 _check_administration(respondent, design)
                 add(design, respondent, _format(respondent, name))
             except ValuestabError as error:
-                needs_all = design.orders == "balanced" or design.administration == "serial"
+                needs_all = design.orders == "balanced" or design.administration == "serial" or _shows_filled(design)
                 if (formats is not None or name == "own") and not (needs_all and not respondent.all_letters):
                     raise
                 left_out[str(error)] = None
@@ -448,6 +449,17 @@ def _check_administration(respondent: Respondent, design: Design) -> None:
             f"{respondent.name} does not give every code a log-probability, from which serial answers are read: they are "
             "left out."
         )
+    if _shows_filled(design) and not respondent.all_letters:
+        raise ValuestabError(
+            f"{respondent.name} does not give every letter a log-probability, from which filled questionnaires are "
+            "drawn: they are left out."
+        )
+
+
+def _shows_filled(design: Design) -> bool:
+    """Whether a questionnaire is shown filled in."""
+    population = design.experiment.population
+    return population in CONDITIONS and needs_questionnaire(population) is not None
 
 
 def _format(respondent: Respondent, name: str) -> str:
