@@ -75,7 +75,7 @@ def prompted(answers: pd.DataFrame, instruments: Mapping[str, Instrument]) -> Pr
     ValuestabError
         If the PVQ-40 was not asked.
     """
-    there = set(answers["instrument"])
+    there = set() if answers.empty else set(answers["instrument"])
     if _QUESTIONNAIRE not in there:
         raise ValuestabError("Without the PVQ-40, there are no values to go with behaviour: ask it too.")
     told = all(_tells_probabilities(rows, instruments[name]) for name, rows in answers.groupby("instrument"))
@@ -201,13 +201,18 @@ def correlations_with(study: Prompted, instrument: str, model: str, weighting: s
     Returns
     -------
     DataFrame
-        instrument, behaviour, value, r, n_samples; no rows if the instrument was not asked.
+        instrument, behaviour, value, r, n_samples; no rows if the instrument was not asked. Where there is no such
+        population, as without any complete run of a value prompt, r is NaN and n_samples 0.
     """
     behaviour = next((runs for runs in study.behaviours if runs.instrument.name == instrument), None)
     if behaviour is None:
         return pd.DataFrame()
     of_model = [runs.take((runs.runs["model"] == model).to_numpy()) for runs in (study.values, behaviour)]
-    return population_correlations(*of_model, _weights(study.weights, model, weighting), study.temperature)
+    try:
+        return population_correlations(*of_model, _weights(study.weights, model, weighting), study.temperature)
+    except ValuestabError:
+        rows = [(instrument, scale, value, np.nan, 0) for scale in behaviour.scales for value in VALUES]
+        return pd.DataFrame(rows, columns=["instrument", "behaviour", "value", "r", "n_samples"])
 
 
 def signs(study: Prompted, model: str, weighting: str = "H-NP") -> pd.DataFrame:
@@ -284,10 +289,10 @@ def _map(
     if own.isna().any():
         return nowhere, target, float("nan")
     rng = np.random.default_rng(0)
-    complete = runs.take(complete_runs(runs.scores(0.0 if runs.probabilities is None else temperature)))
-    chosen = sample_runs(rng, complete.runs["group"].tolist(), own, _MAP_SAMPLES)
-    scores = complete.sample_scores(rng, chosen, temperature)[:, value_order(complete)]
+    complete = runs.take(complete_runs(runs.codes))
     try:
+        chosen = sample_runs(rng, complete.runs["group"].tolist(), own, _MAP_SAMPLES)
+        scores = complete.sample_scores(rng, chosen, temperature)[:, value_order(complete)]
         found = align(coordinates, value_map(value_correlations(scores, VALUES)))
     except ValuestabError:
         return nowhere, target, float("nan")
