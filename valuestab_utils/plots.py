@@ -27,8 +27,8 @@ from valuestab_utils.rank_agreement_plot import rank_agreement_heatmap
 from valuestab_utils.similarity_plot import similarity_points
 from valuestab_utils.ssd_plot import ssd_bars
 from valuestab_utils.structure_plots import anchor_curves, value_means_lines
-from valuestab_utils.value_map_plot import value_maps
 from valuestab_utils.value_donation_plot import value_donation_bars
+from valuestab_utils.value_map_plot import value_maps
 
 OPTION_COLOURS = ("#b2182b", "#ef8a62", "#fddbc7", "#d1e5f0", "#67a9cf", "#2166ac")  # least to most like me
 

@@ -121,7 +121,7 @@ def summary(values: pd.DataFrame, behaviours: pd.DataFrame, tested: str) -> list
         for label, rows in chosen.groupby("label", sort=False):
             of_np = rows[rows["row"] == "H-NP"]["mean"]
             value = "undefined" if of_np.isna().all() else f"{of_np.iloc[0]:.2f}"
-            own = behaviours[behaviours["label"] == label].dropna(subset="mean")
+            own = behaviours[(behaviours["label"] == label) & ~behaviours["published"]].dropna(subset="mean")
             told = ", ".join(f"{row.row} {row.mean:.2f}" for row in own[["row", "mean"]].itertuples(index=False))
             parts.append(f"{label}: values similarity {value}, behaviour similarity {told or 'undefined'}")
         if parts:

@@ -33,6 +33,7 @@ from valuestab_utils.value_structure import align, complete_runs, value_correlat
 TEMPERATURE = 0.7  # that of paper 002: the number is missing from the text of paper 004 at hand
 _MAP_SAMPLES = 10_000
 _QUESTIONNAIRE = "PVQ-40"
+_RUN = ["model", "format", "persona", "topic", "seed"]  # in whichever condition
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,12 +169,13 @@ def primed_similarities(
 ) -> pd.DataFrame:
     """Table 3 (H-NP) or 5 (Uniform), long: with value prompts, with a filled questionnaire, and with both.
 
-    A run that was shown a filled questionnaire has the values that stand in it.
+    A run that was shown a filled questionnaire has the values that stand in it. All are of the same runs: those of a
+    model that are there in each of its conditions.
 
     Parameters
     ----------
     study : Prompted
-        Its behaviours are cut to the instruments that were asked after filled questionnaires too.
+        Cut to the runs and behaviour instruments that were asked after filled questionnaires too.
     primed : DataFrame
         Answers of the part priming.
     instruments : mapping of str to Instrument
@@ -187,20 +189,19 @@ def primed_similarities(
     """
     if primed.empty or study.shown is None:
         return pd.DataFrame()
-    names = set(primed["instrument"])
-    tables = [
-        _similarities(
-            study.values, [b for b in study.behaviours if b.instrument.name in names], study.weights, weighting,
-            study.temperature,
-        )
-    ]
+    names, common = set(primed["instrument"]), _common_runs(primed)
+    primed = primed[_are_among(primed, common)]
+    own_values = study.values.take(_are_among(study.values.runs, common))
+    shown = study.shown.take(_are_among(study.shown.runs, common))
+    own = [b.take(_are_among(b.runs, common)) for b in study.behaviours if b.instrument.name in names]
+    tables = [_similarities(own_values, own, study.weights, weighting, study.temperature)]
     for condition, rows in primed.groupby("population", sort=False):
         told = all(_tells_probabilities(of, instruments[name]) for name, of in rows.groupby("instrument"))
         readable = _readable(rows, told)
         behaviours = [run_scores(readable, instruments[name]) for name in dict.fromkeys(rows["instrument"])]
         weights = study.weights.assign(population=condition)
         temperature = study.temperature if told else 0.0
-        values = _as_shown(study.shown, str(condition), temperature)
+        values = _as_shown(shown, str(condition), temperature)
         tables.append(_similarities(values, behaviours, weights, weighting, temperature))
     number = {"H-NP": 3, "Uniform": 5}[weighting]
     printed = published_similarities().query("table == @number and model != 'average'")
@@ -310,6 +311,18 @@ def _as_shown(shown: RunScores, condition: str, temperature: float) -> RunScores
     return RunScores(
         shown.runs.assign(population=condition), shown.instrument, shown.codes, None, "letters", temperature
     )
+
+
+def _common_runs(primed: pd.DataFrame) -> pd.MultiIndex:
+    """The runs that are there in every condition that their model was asked in."""
+    asked = primed[[*_RUN, "population"]].drop_duplicates()
+    of_model = asked.groupby(_RUN[:2])["population"].transform("nunique")
+    of_run = asked.groupby(_RUN)["population"].transform("count")
+    return pd.MultiIndex.from_frame(asked.loc[of_model == of_run, _RUN].drop_duplicates())
+
+
+def _are_among(table: pd.DataFrame, runs: pd.MultiIndex) -> np.ndarray:
+    return pd.MultiIndex.from_frame(table[_RUN]).isin(runs)
 
 
 def _map(

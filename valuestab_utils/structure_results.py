@@ -281,14 +281,17 @@ def on_common_runs(answers: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
         Of the models and conditions in ``others``, runs that all ways and temperatures of the same model and condition
         have.
     """
-    if answers.empty or others.empty:
+    if others.empty:
         return others
     experiment = ["model", "format", "population"]
     asked = others[experiment].drop_duplicates()
-    both = pd.concat([answers.merge(asked, on=experiment), others], ignore_index=True)
+    by_letters = [] if answers.empty else [answers.merge(asked, on=experiment)]
+    both = pd.concat([*by_letters, others], ignore_index=True)
+    run = [*experiment, "persona", "topic", "seed"]
+    both = both.drop_duplicates([*run, "item", "administration", "temperature"], ignore_index=True)  # letters in both
     way = both["administration"] + " " + both["temperature"].astype(str)
     ways = way.groupby([both[name] for name in experiment]).transform("nunique")
-    of_run = way.groupby([both[name] for name in (*experiment, "persona", "topic", "seed")]).transform("nunique")
+    of_run = way.groupby([both[name] for name in run]).transform("nunique")
     return both[ways == of_run].reset_index(drop=True)
 
 

@@ -21,6 +21,7 @@ from valuestab_utils.figure_files import save_figure, skip_figure
 from valuestab_utils.inductions import CONDITIONS, needs_questionnaire
 from valuestab_utils.instruments import Instrument, load_pvq40
 from valuestab_utils.labels import population_label
+from valuestab_utils.loading import load_model
 from valuestab_utils.measurements import (
     NO_PERSONA,
     Changes,
@@ -31,7 +32,6 @@ from valuestab_utils.measurements import (
     population_name,
 )
 from valuestab_utils.model_cards import API, model_card
-from valuestab_utils.loading import load_model
 from valuestab_utils.papers import FIRST, PAPERS, summary_file
 from valuestab_utils.paths import ROOT
 from valuestab_utils.profiles import PARTS, PARTS_OF, load_profile
@@ -42,9 +42,10 @@ from valuestab_utils.sessions import Experiment
 from valuestab_utils.tasks import TASKS, load_task
 from valuestab_utils.topics import Topic
 
-CONTROLS = (RandomRespondent.name, SyntheticRespondent.name, CircumplexRespondent.name)
+CONTROLS = (RandomRespondent.name, SyntheticRespondent.name)  # as one asks for them
+EVERY_CONTROL = (*CONTROLS, CircumplexRespondent.name)  # which takes the synthetic one's place in papers 002 and 004
 
-__all__ = ["CONTROLS", "NO_PERSONA", "Study", "plan_study", "run_name"]
+__all__ = ["CONTROLS", "EVERY_CONTROL", "NO_PERSONA", "Study", "plan_study", "run_name"]
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ class Study:
             for e in (m.experiment for m in self._of(part))
             if populations is None or e.population in populations
         )
-        tested = {m.experiment.model for m in self._of(part)} - set(CONTROLS)
+        tested = {m.experiment.model for m in self._of(part)} - set(EVERY_CONTROL)
         models = [
             f"{name} ({r.settings['model_source']}, revision {r.settings['model_revision']}"
             f"{', ' * bool(r.settings['dtype'])}{r.settings['dtype']})"
