@@ -34,7 +34,12 @@ def values_similarity(scores: np.ndarray, coordinates: np.ndarray) -> float:
     ----------
     Yehudai et al., section 5.3.
     """
-    return 1 - align(coordinates, value_map(value_correlations(scores, VALUES))).disparity
+    return map_similarity(value_map(value_correlations(scores, VALUES)), coordinates)
+
+
+def map_similarity(configuration: np.ndarray, coordinates: np.ndarray) -> float:
+    """`values_similarity` from the map of the values, shape (10, 2), in the order of the coordinates."""
+    return 1 - align(coordinates, configuration).disparity
 
 
 def value_behaviour_correlations(value_scores: np.ndarray, behaviour_scores: np.ndarray) -> np.ndarray:

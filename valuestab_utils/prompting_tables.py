@@ -15,7 +15,7 @@ from valuestab_utils.similarity_bootstrap import (
     N_ITERATIONS,
     N_SAMPLES,
     bootstrap_behaviour_similarity,
-    bootstrap_values_similarity,
+    bootstrap_values_similarities,
 )
 from valuestab_utils.simulated_populations import WEIGHTINGS, clipped, population_weights, prompt_similarities
 from valuestab_utils.value_references import Reference
@@ -99,18 +99,18 @@ def values_similarity_table(
         model, format, population, weighting, reference, reference_label, and the fields of
         `valuestab_utils.similarity_bootstrap.Similarity` (similarities 0 to 1; the paper prints them times 100).
     """
-    rows = []
+    rows, references = [], list(references)
     for names, runs in value_runs.experiments():
         for weighting, of_groups, reason in _weightings(weights, names):
-            for reference in references:
+            found = [_nothing(reason)] * len(references)
+            if not reason:
+                similarities = bootstrap_values_similarities(
+                    runs, of_groups, references, temperature, n_iterations, n_samples
+                )
+                found = [asdict(similarity) for similarity in similarities]
+            for reference, fields in zip(references, found, strict=True):
                 about = dict(zip(_NAMES, (*names, weighting), strict=True))
-                about |= {"reference": reference.kind, "reference_label": reference.label}
-                if reason:
-                    rows.append(about | _nothing(reason))
-                    continue
-                rows.append(about | _tried(
-                    bootstrap_values_similarity, runs, of_groups, reference, temperature, n_iterations, n_samples
-                ))
+                rows.append(about | {"reference": reference.kind, "reference_label": reference.label} | fields)
     return pd.DataFrame(rows, columns=[*_NAMES, "reference", "reference_label", *_FOUND])
 
 

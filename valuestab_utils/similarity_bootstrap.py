@@ -1,6 +1,6 @@
 """Similarity of simulated populations to humans, over populations drawn again and again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,14 +13,14 @@ from valuestab_utils.instruments import VALUES
 from valuestab_utils.population_similarity import (
     behaviour_similarity,
     complete_pairs,
+    map_similarity,
     value_behaviour_correlations,
     value_order,
-    values_similarity,
 )
 from valuestab_utils.run_scores import RunScores
 from valuestab_utils.simulated_populations import sample_runs
 from valuestab_utils.value_references import Reference
-from valuestab_utils.value_structure import complete_runs
+from valuestab_utils.value_structure import complete_runs, value_correlations, value_map
 
 N_ITERATIONS, N_SAMPLES = 100, 500  # Yehudai et al., appendix G
 _FLAT = 1e-9  # a spread below this is rounding
@@ -61,16 +61,16 @@ class Similarity:
     reason: str
 
 
-def bootstrap_values_similarity(
+def bootstrap_values_similarities(
     value_runs: RunScores,
     weights: pd.Series,
-    reference: Reference,
+    references: Sequence[Reference],
     temperature: float,
     n_iterations: int = N_ITERATIONS,
     n_samples: int = N_SAMPLES,
     seed: int = 0,
-) -> Similarity:
-    """`values_similarity` of simulated populations, drawn again and again.
+) -> list[Similarity]:
+    """`values_similarity` of simulated populations, drawn again and again; the same populations for each reference.
 
     Parameters
     ----------
@@ -78,11 +78,16 @@ def bootstrap_values_similarity(
         Of the PVQ-40, of one model and condition; ``group`` is the prompted value or "none".
     weights : Series
         See `valuestab_utils.simulated_populations.population_weights`.
-    reference : Reference
+    references : sequence of Reference
         Over the ten values.
     temperature : float
         Each sampled run's answers are drawn anew; at 0 they are the likeliest.
     n_iterations, n_samples, seed : int
+
+    Returns
+    -------
+    list of Similarity
+        One a reference.
 
     References
     ----------
@@ -91,13 +96,32 @@ def bootstrap_values_similarity(
     complete = complete_runs(value_runs.codes)
     runs = value_runs.take(complete)
     order = value_order(runs)
+
+    def next_map(rng: np.random.Generator) -> np.ndarray | ValuestabError:
+        try:
+            sample = sample_runs(rng, runs.runs["group"], weights, n_samples)
+            return value_map(value_correlations(runs.sample_scores(rng, sample, temperature)[:, order], VALUES))
+        except ValuestabError as error:
+            return error
+
+    rng = np.random.default_rng(seed)
+    maps = [next_map(rng) for _ in range(n_iterations)]  # what takes time
+    return [_similarity_to(reference, maps, n_samples, int((~complete).sum())) for reference in references]
+
+
+def _similarity_to(
+    reference: Reference, maps: Sequence[np.ndarray | ValuestabError], n_samples: int, n_left_out: int
+) -> Similarity:
     coordinates = reference.coordinates[[reference.values.index(value) for value in VALUES]]
+    waiting = iter(maps)
 
-    def one(rng: np.random.Generator) -> float:
-        sample = sample_runs(rng, runs.runs["group"], weights, n_samples)
-        return values_similarity(runs.sample_scores(rng, sample, temperature)[:, order], coordinates)
+    def one(_: np.random.Generator) -> float:
+        found = next(waiting)
+        if isinstance(found, ValuestabError):
+            raise found
+        return map_similarity(found, coordinates)
 
-    return iterated(one, n_iterations, n_samples, seed, int((~complete).sum()))
+    return iterated(one, len(maps), n_samples, 0, n_left_out)
 
 
 def bootstrap_behaviour_similarity(

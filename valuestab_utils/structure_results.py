@@ -139,7 +139,7 @@ def structures(
     all_scored: Sequence[Scored],
     administrations: Sequence[str] = ("letters",),
     references: Sequence[Reference] | None = None,
-    n_resamples: int = 200,
+    n_resamples: int = 100,
 ) -> pd.DataFrame:
     """Distance of each experiment's map of values from the references, with the distances that the paper prints.
 
