@@ -191,7 +191,8 @@ def primed_similarities(
     number = {"H-NP": 3, "Uniform": 5}[weighting]
     printed = published_similarities().query("table == @number and model != 'average'")
     printed = printed.assign(format="", priming=printed["population"].map(PRIMING))
-    found = average_behaviour(pd.concat(tables, ignore_index=True)).assign(low=np.nan, high=np.nan)  # over instruments
+    found = average_behaviour(pd.concat(tables, ignore_index=True))
+    found = found.assign(low=np.nan, high=np.nan)  # a mean over instruments has no interval
     return _labelled(pd.concat([found, printed], ignore_index=True), "priming")
 
 

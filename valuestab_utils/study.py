@@ -18,6 +18,7 @@ from valuestab_utils.controls import RandomRespondent, SyntheticRespondent
 from valuestab_utils.conversations import load_conversations, simulate_together
 from valuestab_utils.errors import ValuestabError, check_known
 from valuestab_utils.figure_files import save_figure, skip_figure
+from valuestab_utils.inductions import CONDITIONS, needs_questionnaire
 from valuestab_utils.instruments import Instrument, load_pvq40
 from valuestab_utils.labels import population_label
 from valuestab_utils.measurements import (
@@ -345,7 +346,10 @@ def plan_study(
     known = {c.name: c for c in (RandomRespondent(), SyntheticRespondent(questionnaire, tasks=tasks))}
     if paper != FIRST:  # whose controls know value prompts, and have a circle of values to be found
         instruments = {design.instrument.name: design.instrument for design in planned}
-        known[SyntheticRespondent.name] = load_circumplex({questionnaire.name: questionnaire, **instruments}.values())
+        circumplex = load_circumplex({questionnaire.name: questionnaire, **instruments}.values())
+        known |= dict.fromkeys((SyntheticRespondent.name, CircumplexRespondent.name), circumplex)
+    for control in controls:
+        check_known("control", control, known)
 
     def add(design: Design, respondent: Respondent, format: str) -> None:
         experiment = replace(design.experiment, model=respondent.name, format=format)
@@ -372,8 +376,8 @@ def plan_study(
                 _check_administration(respondent, design)
                 add(design, respondent, _format(respondent, name))
             except ValuestabError as error:
-                needs_all = design.orders == "balanced" or design.administration == "serial"
-                if (formats is not None or name == "own") and not (needs_all and not respondent.all_letters):
+                lacks_letters = _needs_all_letters(design) and not respondent.all_letters
+                if (formats is not None or name == "own") and not lacks_letters:
                     raise
                 left_out[str(error)] = None
     for design in planned:
@@ -444,9 +448,24 @@ def _check_orders(respondent: Respondent, orders: str) -> None:
 def _check_administration(respondent: Respondent, design: Design) -> None:
     if design.administration == "serial" and not respondent.all_letters:
         raise ValuestabError(
-            f"{respondent.name} does not give every code a log-probability, from which serial answers are read: they are "
-            "left out."
+            f"{respondent.name} does not give every code a log-probability, from which serial answers are read: they "
+            "are left out."
         )
+    if _shows_questionnaire(design) and not respondent.all_letters:
+        raise ValuestabError(
+            f"{respondent.name} does not give every letter a log-probability, from which the answers of filled "
+            "questionnaires are drawn: conditions that show one are left out."
+        )
+
+
+def _needs_all_letters(design: Design) -> bool:
+    """Whether a respondent that does not give every letter a log-probability cannot be asked this."""
+    return design.orders == "balanced" or design.administration == "serial" or _shows_questionnaire(design)
+
+
+def _shows_questionnaire(design: Design) -> bool:
+    population = design.experiment.population
+    return population in CONDITIONS and needs_questionnaire(population) is not None
 
 
 def _format(respondent: Respondent, name: str) -> str:
