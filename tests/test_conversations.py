@@ -30,8 +30,8 @@ from valuestab_utils.conversations import (
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.prompts import interlocutor_prompt, turn_labels
 from valuestab_utils.prompts import tested_prompt as prompt_of_tested
-from valuestab_utils.respondents import Prompt, Text
 from valuestab_utils.provenance import provenance
+from valuestab_utils.respondents import Prompt, Text
 from valuestab_utils.sampling import Sampling
 from valuestab_utils.topics import Topic
 

@@ -84,13 +84,12 @@ def test_the_larger_of_two_entries_of_one_place_is_asked(study):
     assert len(study(WAYS, WAYS | {"temperatures": [0.0], "n_personas": 5}).measurements) == 2
 
 
-def test_the_control_with_known_values_goes_by_both_its_names(study):
-    for names in (["control-synthetic"], ["control-circumplex"], ["control-circumplex", "control-synthetic"]):
-        planned = study(ANCHORS, controls=names)
-        assert [m.experiment.model for m in planned.measurements] == ["fake", "control-circumplex"]
-    with pytest.raises(ValuestabError, match="control 'control-circumplex'"):
-        study(STABILITY, paper="stability", controls=["control-circumplex"])
-    assert set(CONTROLS) == {"control-random", "control-synthetic", "control-circumplex"}
+def test_the_control_with_known_values_is_each_papers_own(study):
+    for paper, entry, name in (("structure", ANCHORS, "circumplex"), ("stability", STABILITY, "synthetic")):
+        planned = study(entry, paper=paper, controls=list(CONTROLS))
+        assert {e.model for e in planned.experiments} == {"fake", "control-random", f"control-{name}"}
+        with pytest.raises(ValuestabError, match="Unknown control 'control-circumplex'"):
+            study(entry, paper=paper, controls=["control-circumplex"])
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ def command_of_reproduce(*variables):
     code, out, _ = make("-n", "reproduce", *variables)
     assert code == 0
     words = shlex.split(out.splitlines()[-1])
-    assert words[1:3] == ["-m", "valuestab_utils.reproduce"]
-    return words[3:]
+    assert words[1:3] == ["-m", "valuestab_utils.reproduce"] and words[-1] == "--paper=stability"
+    return words[3:-1]
 
 
 def test_help_lists_every_target():
@@ -58,7 +58,7 @@ def test_plan_takes_what_reproduce_takes():
     code, out, _ = make("-n", "plan", "MODEL=a/b", "n_personas=8")
     assert code == 0
     words = shlex.split(out.splitlines()[-1])
-    assert words[2:] == ["valuestab_utils.plan", "--profile=quick", "--model=a/b", "n_personas=8"]
+    assert words[2:] == ["valuestab_utils.plan", "--paper=stability", "--profile=quick", "--model=a/b", "n_personas=8"]
 
 
 def test_bench_takes_a_shape_and_a_dtype():

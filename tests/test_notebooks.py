@@ -6,6 +6,7 @@ import nbformat
 import pytest
 
 from valuestab_utils.figure_files import load_figures
+from valuestab_utils.papers import FIRST, paper_of
 from valuestab_utils.parameters import declared_parameters
 from valuestab_utils.paths import ROOT
 
@@ -34,15 +35,17 @@ def test_notebook_is_readable_and_clean(path):
 
 def test_all_numbered_notebooks_take_the_same_parameters_and_hand_all_of_them_on():
     declared = [declared_parameters(path) for path in NUMBERED]
-    assert len(NUMBERED) == 5 and all(of_one == declared[0] for of_one in declared)
+    assert len(NUMBERED) == 7 and all(of_one == declared[0] for of_one in declared)
     for path in NUMBERED:
         source = "\n".join(
             cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"
         )
         calls = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call)]
         plan = next(call for call in calls if getattr(call.func, "id", "") == "plan_study")
-        given = {plan.args[0].id} | {word.arg for word in plan.keywords if word.value.id == word.arg}
+        given = {plan.args[0].id} | {w.arg for w in plan.keywords if getattr(w.value, "id", "") == w.arg}
         assert given == set(declared[0])
+        papers = [word.value.value for word in plan.keywords if word.arg == "paper"] or [FIRST]
+        assert papers == [paper_of(path.stem).name]
 
 
 def test_every_figure_of_the_registry_is_made_by_the_notebook_that_it_names():

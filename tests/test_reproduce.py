@@ -110,7 +110,7 @@ def test_command_says_a_notebooks_own_sentence_alone_and_exits_with_1(
     )
     write_notebook(notebooks, "01_first", raising, parameters='profile = "quick"')
     monkeypatch.setattr(driver, "prepare_model", lambda *_: "run")
-    monkeypatch.setattr(driver.reproduce, "__defaults__", (notebooks, ()))
+    monkeypatch.setattr(driver.reproduce, "__defaults__", (notebooks, (), "stability"))
     assert driver.main(["--profile", "smoke", "--output", str(tmp_path / "output")]) == 1
     assert capsys.readouterr().err.splitlines()[1:] == ["Unknown topic: say joke."]
 
@@ -169,7 +169,7 @@ def test_ctrl_c_ends_with_one_sentence_and_no_process_left(tmp_path, notebooks):
     program = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "  # it may be ignored here
         "from pathlib import Path; from valuestab_utils import reproduce as d; "
-        f"d.prepare_model = lambda *_: 'run'; d.reproduce.__defaults__ = (Path({str(notebooks)!r}), ()); "
+        f"d.prepare_model = lambda *_: 'run'; d.reproduce.__defaults__ = (Path({str(notebooks)!r}), (), 'stability'); "
         f"sys.exit(d.main(['--output', {str(tmp_path / 'output')!r}]))"
     )
     process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.PIPE, text=True)

@@ -78,7 +78,7 @@ def test_the_known_structure_is_found_by_letters_and_none_in_noise(asked):
     assert len(points) == 19
     assert np.abs(points[["x", "y"]].to_numpy() - points[["reference_x", "reference_y"]].to_numpy()).max() < 0.1
     said = findings.summary(results.agreement(results.hierarchies(scored)), table, "control-circumplex")
-    first = f"rho {rho['circumplex control', 0.0]:.2f} with people, SSD {ssd['circumplex control', 0.0]:.2f}"
+    first = f"rho {rho['circumplex control', 0.0]:.2f} with people, SSD to the theory's circle {ssd['circumplex control', 0.0]:.2f}"
     assert said[0].startswith(f"Value anchors: circumplex control: {first}")
 
 

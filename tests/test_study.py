@@ -108,7 +108,7 @@ def test_quick_has_what_every_bar_needs(loaded):
     assert shapes == {"fake": 5, **{control: 3 for control in CONTROLS}}  # the fake's variants have one name
     assert {format for _, format, _ in found} == {"base", "tuned_sys", "tuned_no_sys"}
     planned = plan_study()
-    assert planned.run == "quick" and all(planned.has(part) for part in profiles.PARTS)
+    assert planned.run == "quick" and all(planned.has(part) for part in profiles.PARTS_OF["stability"])
     for m in planned.measurements:  # never fewer behind a correlation that is drawn
         e = m.experiment
         assert e.population == "none" or len(e.personas) >= 5
@@ -138,7 +138,11 @@ def test_smoke_runs_every_stage(loaded):
     assert {population for *_, population in found} == {"fictional_characters", "none"}
     assert all(topics >= 2 for _, topics, _ in found.values())
     assert all(personas >= 3 for (*_, name), (personas, _, _) in found.items() if name != "none")
-    assert all(plan_study("smoke").has(part) for part in profiles.PARTS)
+    assert all(plan_study("smoke").has(part) for part in profiles.PARTS_OF["stability"])
+    for paper in ("structure", "prompting"):
+        assert {model for model, *_ in sizes(plan_study("smoke", paper=paper))} == {
+            "fake", "control-random", "control-circumplex",
+        }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["smoke", "quick", "paper"])
@@ -359,6 +363,9 @@ def test_a_population_file_must_not_pass_for_another(loaded, tmp_path):
         plan_study(populations=[str(tmp_path / place / "hobbits.csv") for place in ("a", "b")])
     with pytest.raises(ValuestabError, match="a/none.csv has the name of one in data/populations"):
         plan_study(populations=[str(tmp_path / "a" / "none.csv")])
+    (tmp_path / "names.csv").write_text(PEOPLE)
+    with pytest.raises(ValuestabError, match="names.csv has the name of a condition"):
+        plan_study(populations=[str(tmp_path / "names.csv")])
     with pytest.raises(ValuestabError, match="have one name"):
         plan_study(populations=["none", str(tmp_path / "a" / "none.csv")])
     built_in = plan_study(populations=[str(DATA / "populations" / "none.csv")], n_permutations=4, controls=[])
@@ -490,7 +497,7 @@ def test_what_a_model_cannot_do_is_left_out_openly_unless_it_was_asked_for(small
     assert len(planned.left_out) == 1 and "takes no system message" in planned.left_out[0]
     with pytest.raises(ValuestabError, match="Nothing is left.*takes no system message"):
         small_study({"format": "tuned_sys"})
-    with pytest.raises(ValuestabError, match="no experiment of the parts .'contexts'"):
+    with pytest.raises(ValuestabError, match="no experiment of the paper 'stability'"):
         small_study({}, parts=["contexts"])
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.instrument_names import INSTRUMENTS
 from valuestab_utils.instruments import VALUES, Instrument
 from valuestab_utils.paths import DATA
 from valuestab_utils.value_circle import spelled
@@ -61,10 +62,15 @@ def human_value_behaviour(instrument: Instrument, path: Path = HUMAN_FILE) -> Hu
     Raises
     ------
     ValuestabError
-        If the user's file names an unknown scale or value, an r that is no correlation, or a pair twice.
+        If the user's file names an unknown instrument, scale or value, has an r that is no correlation, no source, or a
+        pair twice.
     """
     if path.is_file():
         table = read_table(path, ("instrument", "behaviour", "value", "r", "n", "source"), ("r",))
+        for row in table.itertuples():
+            check_known(f"instrument in {path}, row {row.Index},", row.instrument, INSTRUMENTS)
+            if not row.source.strip():
+                raise ValuestabError(f"{path}, row {row.Index}: the source is empty, but figures and tables name it.")
         own = table[table["instrument"] == instrument.name]
         if len(own):
             sources = "; ".join(own["source"].unique())

@@ -18,9 +18,11 @@ def letter_use(answers: pd.DataFrame) -> pd.DataFrame:
         One row an experiment: ``letter_mass`` (mean probability on the letters) and ``near_ties`` (share of answers
         whose two likeliest letters lie within 0.1 nats), both NaN where no probabilities are known; ``top_letter`` with
         ``top_letter_share`` of the answers that are there; ``missing`` (share of answers that named no letter); and
-        ``stray_token``, the most frequent likeliest token that is no letter.
+        ``stray_token``, the most frequent likeliest token that is no letter. No rows without answers.
     """
-    rows = []
+    rows: list[dict] = []
+    if answers.empty:
+        return pd.DataFrame()
     for names, part in answers.groupby(EXPERIMENT, sort=False):
         there = part.loc[part["letter"] != "", "letter"]
         if there.empty:
@@ -43,13 +45,15 @@ def letter_use(answers: pd.DataFrame) -> pd.DataFrame:
 def letter_shares(answers: pd.DataFrame) -> pd.DataFrame:
     """Share of answers at each letter (all equal if position had no influence). One row an experiment and letter.
 
-    Answers that named no letter are at none of them.
+    Answers that named no letter are at none of them. An experiment has as many letters as its items have options, those
+    of one instrument; no rows without answers.
     """
-    letters = [letter for letter in LETTERS if f"logprob_{letter}" in answers]
+    if answers.empty:
+        return pd.DataFrame()
     return pd.DataFrame(
         dict(zip(EXPERIMENT, names)) | {"letter": letter, "share": (part["letter"] == letter).mean()}
         for names, part in answers.groupby(EXPERIMENT, sort=False)
-        for letter in letters
+        for letter in LETTERS[: part["option_order"].map(len).max()]
     )
 
 

@@ -190,6 +190,11 @@ def population_name(given: str) -> str:
     path = Path(given)
     if path.suffix != ".csv":
         return check_known("population", given, population_names())
+    if path.stem in CONDITIONS:
+        raise ValuestabError(
+            f"The population file {path} has the name of a condition of another paper, and results go by that name: give "
+            "it another."
+        )
     if path.stem in population_names() and path.resolve() != (POPULATIONS / path.name).resolve():
         raise ValuestabError(
             f"The population file {path} has the name of one in data/populations, and results go by that "

@@ -27,7 +27,7 @@ from valuestab_utils.prompts import LETTERS
 from valuestab_utils.questionnaire import item_prompts
 from valuestab_utils.respondents import Respondent
 from valuestab_utils.sessions import Experiment, Session
-from valuestab_utils.study import CONTROLS, Study, plan_study
+from valuestab_utils.study import EVERY_CONTROL, Study, plan_study
 from valuestab_utils.texts_before import filled_questionnaire
 
 FILLER = " and then"  # stands for what will be said; repeated, it takes two tokens a time in common vocabularies
@@ -64,16 +64,17 @@ def plan_table(study: Study) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a measurement: ``part``, ``instrument``, ``model``, ``format``, ``population``, ``orders``,
-        ``messages``; ``sessions`` and how many are ``missing`` in the results folder (what an earlier row has too is
-        counted there); of the missing ones ``queries`` (items times orders), ``unique_tokens`` (each token that all
-        prompts of a session share counted once) and ``naive_tokens`` (each prompt whole), both with messages of
+        One row a measurement: ``part``, ``instrument``, ``model``, ``format``, ``population``, ``orders``, ``asked`` (by
+        letters, or another administration with its temperature), ``messages``; ``sessions`` and how many are
+        ``missing`` in the results folder (what an earlier row has too is counted there); of the missing ones ``queries``
+        (items times orders), ``unique_tokens`` (each token that all prompts of a session share counted once) and
+        ``naive_tokens`` (each prompt whole), both with messages of
         `valuestab_utils.conversations.MAX_NEW_TOKENS`.
     """
     rows: list[dict] = []
     counted: set[tuple[Path, Session]] = set()
     for m in study.measurements:
-        if m.experiment.model in CONTROLS:
+        if m.experiment.model in EVERY_CONTROL:
             continue
         respondent = study.respondent(m.experiment)
         sessions = m.experiment.sessions
@@ -85,6 +86,7 @@ def plan_table(study: Study) -> pd.DataFrame:
         rows.append(
             {"part": m.part, "instrument": m.instrument.name, "model": m.experiment.model}
             | {"format": m.experiment.format, "population": m.experiment.population, "orders": m.orders}
+            | {"asked": m.administration if m.temperature is None else f"{m.administration} {m.temperature:g}"}
             | {"messages": m.experiment.n_messages, "sessions": len(sessions), "missing": missing}
             | {"queries": n * missing, "unique_tokens": unique * missing, "naive_tokens": naive * missing}
         )
@@ -134,7 +136,7 @@ def seconds_needed(table: pd.DataFrame, messages: int, rates: Rates) -> tuple[fl
 
 def _tested(study: Study) -> list[Experiment]:
     """Experiments of language models, each once."""
-    return [e for e in dict.fromkeys(m.experiment for m in study.measurements) if e.model not in CONTROLS]
+    return [e for e in dict.fromkeys(m.experiment for m in study.measurements) if e.model not in EVERY_CONTROL]
 
 
 def _tokens_of_a_session(m: Measurement, respondent: Respondent) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from valuestab_utils.bar_plots import stability_bars
-from valuestab_utils.figure_layout import WIDTH, folded, panel_grid
+from valuestab_utils.figure_layout import WIDTH, folded, nothing, panel_grid
 from valuestab_utils.grouped_bars import (
     induction_bars,
     order_bars,
@@ -27,14 +27,16 @@ from valuestab_utils.rank_agreement_plot import rank_agreement_heatmap
 from valuestab_utils.similarity_plot import similarity_points
 from valuestab_utils.ssd_plot import ssd_bars
 from valuestab_utils.structure_plots import anchor_curves, value_means_lines
-from valuestab_utils.value_map_plot import value_maps
 from valuestab_utils.value_donation_plot import value_donation_bars
+from valuestab_utils.value_map_plot import value_maps
 
 OPTION_COLOURS = ("#b2182b", "#ef8a62", "#fddbc7", "#d1e5f0", "#67a9cf", "#2166ac")  # least to most like me
 
 
 def letter_bars(shares: pd.DataFrame) -> Figure:
     """Share of answers at each letter, a panel an experiment; dashed where position has no influence."""
+    if shares.empty:
+        return nothing("No answer was read from letters.")
     shares = shares.assign(experiment=experiment_labels(shares, between="\n"))
     names = list(dict.fromkeys(shares["experiment"]))
     figure, panels = panel_grid(len(names), 3, (WIDTH / 3, 1.9), sharex=True, sharey=True)

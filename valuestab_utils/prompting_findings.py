@@ -23,15 +23,14 @@ def of_similarities(table: pd.DataFrame) -> str:
     for label, rows in own.groupby("label", sort=False):
         known = rows.dropna(subset="mean").sort_values("mean", ascending=False)
         if known.empty:
-            reason = next((text for text in rows.get("reason", pd.Series(dtype=str)) if text), NO_HUMANS)
-            sentences.append(f"{label}: undefined. {reason}")
+            sentences.append(f"{label}: undefined. {_reason(rows)}")
             continue
         told = f"{label}: {_similarity(known.iloc[0])}"
         if len(known) > 1:
             told += f" to {_similarity(known.iloc[-1])}"
         lacking = len(rows) - len(known)
         sentences.append(told + (f"; {lacking} of {len(rows)} undefined." if lacking else "."))
-    return " ".join(sentences)
+    return " ".join([*sentences, *_compared_with(own)])
 
 
 def of_signs(table: pd.DataFrame) -> str:
@@ -39,6 +38,8 @@ def of_signs(table: pd.DataFrame) -> str:
     if table.empty:
         return NOTHING
     known = table.dropna(subset="reproduced")
+    if known.empty:
+        return f"All {len(table)} correlations whose sign is published are undefined."
     return f"{int(known['reproduced'].astype(bool).sum())} of {len(known)} published signs are reproduced." + (
         f" {len(table) - len(known)} correlations are undefined." if len(known) < len(table) else ""
     )
@@ -57,7 +58,7 @@ def of_correlations(table: pd.DataFrame) -> str:
     """The strongest correlation of a value with a behaviour."""
     known = table.dropna(subset="r") if len(table) else table
     if known.empty:
-        return NOTHING if table.empty else "No correlation is defined."
+        return NOTHING if table.empty else " ".join(["No correlation is defined.", *_told(table, "reason")[:1]])
     strongest = known.loc[known["r"].abs().idxmax()]
     undefined = len(table) - len(known)
     return f"Strongest: {strongest.value} with {strongest.behaviour} (r = {strongest.r:.2f})." + (
@@ -111,10 +112,13 @@ def summary(values: pd.DataFrame, behaviours: pd.DataFrame, tested: str) -> list
     tested : str
         Name of the studied model.
     """
-    sentences = []
-    for prefix in (tested, "control-"):
+    sentences: list[str] = []
+    own = values[~values["published"]] if len(values) else values
+    if own.empty:
+        return sentences
+    for chosen in (own[own["model"] == tested], own[own["model"].str.startswith("control-")]):
         parts = []
-        for label, rows in _of(values, prefix).groupby("label", sort=False):
+        for label, rows in chosen.groupby("label", sort=False):
             of_np = rows[rows["row"] == "H-NP"]["mean"]
             value = "undefined" if of_np.isna().all() else f"{of_np.iloc[0]:.2f}"
             own = behaviours[(behaviours["label"] == label) & ~behaviours["published"]].dropna(subset="mean")
@@ -125,8 +129,23 @@ def summary(values: pd.DataFrame, behaviours: pd.DataFrame, tested: str) -> list
     return sentences
 
 
-def _of(table: pd.DataFrame, prefix: str) -> pd.DataFrame:
-    return table[~table["published"] & table["model"].astype(str).str.startswith(prefix)]
+def _reason(rows: pd.DataFrame) -> str:
+    """Why a similarity is undefined: what the runs lack, before what is not known of people."""
+    compared = rows[rows["n_cells"] > 0] if "n_cells" in rows else rows
+    return next(iter([*_told(compared, "reason"), *_told(rows, "reason")]), NO_HUMANS)
+
+
+def _compared_with(own: pd.DataFrame) -> list[str]:
+    """What this run's similarities are with, and over which instruments they are averaged."""
+    known = own.dropna(subset="mean")
+    sentences = [f"Compared with: {text}." for text in (*_told(known, "reference_label"), *_told(known, "human_label"))]
+    sentences += [f"Averaged over: {text}." for text in _told(known, "instruments")]
+    return sentences
+
+
+def _told(table: pd.DataFrame, column: str) -> list[str]:
+    """The different texts of a column, if it is there."""
+    return [text for text in table[column].dropna().unique() if text] if column in table else []
 
 
 def _similarity(row: pd.Series) -> str:

@@ -52,6 +52,9 @@ class Prompted:
         Of the simulated populations (see `valuestab_utils.prompting_tables.weights_table`).
     shares_label : str
         Where the shares of dominant values come from.
+    shown : RunScores or None
+        The values as they stand in the questionnaires that the runs filled in (see `valuestab_utils.texts_before`), of
+        the models that tell probabilities: only these fill in any. None if there is no such model.
     """
 
     values: RunScores
@@ -59,6 +62,7 @@ class Prompted:
     temperature: float
     weights: pd.DataFrame
     shares_label: str
+    shown: RunScores | None
 
 
 def prompted(answers: pd.DataFrame, instruments: Mapping[str, Instrument]) -> Prompted:
@@ -76,16 +80,20 @@ def prompted(answers: pd.DataFrame, instruments: Mapping[str, Instrument]) -> Pr
     ValuestabError
         If the PVQ-40 was not asked.
     """
-    there = set() if answers.empty else set(answers["instrument"])
+    there = set(answers["instrument"]) if len(answers) else set()
     if _QUESTIONNAIRE not in there:
-        raise ValuestabError("Without the PVQ-40, there are no values to go with behaviour: ask it too.")
+        raise ValuestabError(
+            "Without the PVQ-40 there are no values to go with behaviour: run the part prompting, condition "
+            "value_prompts, with it."
+        )
     told = all(_tells_probabilities(rows, instruments[name]) for name, rows in answers.groupby("instrument"))
     of = {name: run_scores(_readable(answers, told), own) for name, own in instruments.items() if name in there}
     shares, label = dominant_value_shares()
     temperature = TEMPERATURE if told else 0.0
     values = of.pop(_QUESTIONNAIRE)
     weights = weights_table(values, shares, human_10(), temperature)
-    return Prompted(values, tuple(of.values()), temperature, weights, label)
+    shown = _filled_in(answers, instruments[_QUESTIONNAIRE])
+    return Prompted(values, tuple(of.values()), temperature, weights.assign(shares=label), label, shown)
 
 
 def values_similarity(study: Prompted) -> pd.DataFrame:
@@ -95,9 +103,11 @@ def values_similarity(study: Prompted) -> pd.DataFrame:
     -------
     DataFrame
         As `valuestab_utils.prompting_tables.values_similarity_table`, with ``label``, ``row`` (the population) and
-        ``published``. The paper's human matrix is not the one at hand: its rows have the reference "human, the paper's".
+        ``published``. The paper's human matrix is not the one at hand: its rows have the reference "human, the
+        paper's". Populations informed by people rest on ``shares``.
     """
     own = values_similarity_table(study.values, study.weights, references_10(), study.temperature)
+    own = own.assign(shares=study.shares_label)
     printed = published_similarities().query("measure == 'values' and model != 'average'")
     printed = printed.assign(format="", reference="human, the paper's", reference_label="human: the paper's")
     return _labelled(pd.concat([own, printed], ignore_index=True), "weighting")
@@ -116,18 +126,20 @@ def population_maps(study: Prompted, model: str, reference: Reference | None = N
     Returns
     -------
     DataFrame
-        What `valuestab_utils.plots.value_maps` draws, a panel a population; x, y and disparity are NaN where a value
-        does not vary or there is no such population.
+        What `valuestab_utils.plots.value_maps` draws, a panel a population, and a format if there are several; x, y and
+        disparity are NaN where a value does not vary or there is no such population.
     """
     reference = human_10() if reference is None else reference
-    runs = study.values.take((study.values.runs["model"] == model).to_numpy())
     order = [reference.values.index(value) for value in VALUES]
+    own = study.weights[study.weights["model"] == model]
     tables = []
-    for (weighting,), rows in study.weights[study.weights["model"] == model].groupby(["weighting"], sort=False):
+    for (format, weighting), rows in own.groupby(["format", "weighting"], sort=False):
+        runs = _runs_of(study.values, model, format)
         points, target, disparity = _map(runs, rows, reference.coordinates[order], study.temperature)
+        panel = weighting if own["format"].nunique() == 1 else f"{weighting} ({format})"
         tables.append(
             pd.DataFrame(
-                {"panel": weighting, "value": VALUES, "acronym": [ACRONYMS[value] for value in VALUES]}
+                {"panel": panel, "value": VALUES, "acronym": [ACRONYMS[value] for value in VALUES]}
                 | {"higher_order": [higher_order_of(value) for value in VALUES]}
                 | {"x": points[:, 0], "y": points[:, 1], "reference_x": target[:, 0], "reference_y": target[:, 1]}
                 | {"disparity": disparity, "low": np.nan, "high": np.nan, "reference": reference.kind, "model": model}
@@ -146,6 +158,7 @@ def behaviour_similarities(study: Prompted, weighting: str) -> pd.DataFrame:
         ``published``; where there are no human data, ``mean`` is NaN and ``reason`` says which file would bring them.
     """
     own = _similarities(study.values, study.behaviours, study.weights, weighting, study.temperature)
+    own = own.assign(shares=study.shares_label)
     number = {"H-NP": 2, "Uniform": 4}[weighting]
     printed = published_similarities().query("table == @number and model != 'average'").assign(format="")
     return _labelled(pd.concat([own, printed], ignore_index=True), "instrument")
@@ -174,46 +187,57 @@ def primed_similarities(
         model, format, population, weighting, mean over instruments, low and high (NaN: a mean over instruments has no
         interval), n_instruments, instruments, priming, label, row and published; no rows if nothing was primed.
     """
-    if primed.empty:
+    if primed.empty or study.shown is None:
         return pd.DataFrame()
     names, common = set(primed["instrument"]), _common_runs(primed)
     primed = primed[_are_among(primed, common)]
     own_values = study.values.take(_are_among(study.values.runs, common))
+    shown = study.shown.take(_are_among(study.shown.runs, common))
     own = [b.take(_are_among(b.runs, common)) for b in study.behaviours if b.instrument.name in names]
     tables = [_similarities(own_values, own, study.weights, weighting, study.temperature)]
     for condition, rows in primed.groupby("population", sort=False):
         told = all(_tells_probabilities(of, instruments[name]) for name, of in rows.groupby("instrument"))
-        behaviours = [run_scores(_readable(rows, told), instruments[name]) for name in dict.fromkeys(rows["instrument"])]
-        values = _as_shown(own_values, str(condition))
+        readable = _readable(rows, told)
+        behaviours = [run_scores(readable, instruments[name]) for name in dict.fromkeys(rows["instrument"])]
         weights = study.weights.assign(population=condition)
-        temperature = TEMPERATURE if told else 0.0
+        temperature = study.temperature if told else 0.0
+        values = _as_shown(shown, str(condition), temperature)
         tables.append(_similarities(values, behaviours, weights, weighting, temperature))
     number = {"H-NP": 3, "Uniform": 5}[weighting]
     printed = published_similarities().query("table == @number and model != 'average'")
     printed = printed.assign(format="", priming=printed["population"].map(PRIMING))
-    found = average_behaviour(pd.concat(tables, ignore_index=True))
-    found = found.assign(low=np.nan, high=np.nan)  # a mean over instruments has no interval
-    return _labelled(pd.concat([found, printed], ignore_index=True), "priming")
+    own = average_behaviour(pd.concat(tables, ignore_index=True)).assign(low=np.nan, high=np.nan)  # over instruments
+    own = own.assign(shares=study.shares_label)
+    return _labelled(pd.concat([own, printed], ignore_index=True), "priming")
 
 
 def correlations_with(study: Prompted, instrument: str, model: str, weighting: str = "H-NP") -> pd.DataFrame:
     """Correlation of each value with each scale of a behaviour instrument in one large population (figure 5b).
 
+    Of a model that was asked in several formats, in the first of them.
+
     Returns
     -------
     DataFrame
-        instrument, behaviour, value, r, n_samples; no rows if the instrument was not asked. Where there is no such
-        population, as without any complete run of a value prompt, r is NaN and n_samples 0.
+        model, format, instrument, behaviour, value, r, n_samples, reason; no rows if the instrument was not asked.
+        Where the population cannot be put together, r is NaN, n_samples 0, and reason says why ("" elsewhere).
     """
     behaviour = next((runs for runs in study.behaviours if runs.instrument.name == instrument), None)
     if behaviour is None:
         return pd.DataFrame()
-    of_model = [runs.take((runs.runs["model"] == model).to_numpy()) for runs in (study.values, behaviour)]
+    rows = study.weights[(study.weights["model"] == model) & (study.weights["weighting"] == weighting)]
+    format = rows["format"].iloc[0]
+    weights = rows[rows["format"] == format].set_index("group")["weight"]
+    of_both = [_runs_of(runs, model, format) for runs in (study.values, behaviour)]
     try:
-        return population_correlations(*of_model, _weights(study.weights, model, weighting), study.temperature)
-    except ValuestabError:
-        rows = [(instrument, scale, value, np.nan, 0) for scale in behaviour.scales for value in VALUES]
-        return pd.DataFrame(rows, columns=["instrument", "behaviour", "value", "r", "n_samples"])
+        table = population_correlations(*of_both, weights, study.temperature).assign(reason="")
+    except ValuestabError as error:
+        cells = [(instrument, scale, value) for scale in behaviour.scales for value in VALUES]
+        table = pd.DataFrame(cells, columns=["instrument", "behaviour", "value"])
+        table = table.assign(r=np.nan, n_samples=0, reason=str(error))
+    table.insert(0, "model", model)
+    table.insert(1, "format", format)
+    return table
 
 
 def signs(study: Prompted, model: str, weighting: str = "H-NP") -> pd.DataFrame:
@@ -272,6 +296,23 @@ def _similarities(
     return behaviour_similarity_table(values, behaviours, chosen, humans, temperature)
 
 
+def _filled_in(answers: pd.DataFrame, instrument: Instrument) -> RunScores | None:
+    """What the runs of models that tell probabilities filled in, whatever models stand beside them."""
+    rows = answers[answers["instrument"] == instrument.name]
+    tell = [of for _, of in rows.groupby(["model", "format"], sort=False) if _tells_probabilities(of, instrument)]
+    if not tell:
+        return None
+    runs = run_scores(pd.concat(tell, ignore_index=True), instrument)
+    return RunScores(runs.runs, instrument, runs.answers(FILLED_AT), None, "letters", FILLED_AT)
+
+
+def _as_shown(shown: RunScores, condition: str, temperature: float) -> RunScores:
+    """Values as they were shown, under another condition's name: the same at any temperature of the behaviour."""
+    return RunScores(
+        shown.runs.assign(population=condition), shown.instrument, shown.codes, None, "letters", temperature
+    )
+
+
 def _common_runs(primed: pd.DataFrame) -> pd.MultiIndex:
     """The runs that are there in every condition that their model was asked in."""
     asked = primed[[*_RUN, "population"]].drop_duplicates()
@@ -284,14 +325,6 @@ def _are_among(table: pd.DataFrame, runs: pd.MultiIndex) -> np.ndarray:
     return pd.MultiIndex.from_frame(table[_RUN]).isin(runs)
 
 
-def _as_shown(values: RunScores, condition: str) -> RunScores:
-    """The values of the runs as they stand in the questionnaires that they filled in, under another condition's name."""
-    runs = values.runs.assign(population=condition)
-    if values.probabilities is None:
-        return RunScores(runs, values.instrument, values.codes, None)
-    return RunScores(runs, values.instrument, values.answers(FILLED_AT), None, "letters", FILLED_AT)
-
-
 def _map(
     runs: RunScores, weights: pd.DataFrame, coordinates: np.ndarray, temperature: float
 ) -> tuple[np.ndarray, np.ndarray, float]:
@@ -302,7 +335,7 @@ def _map(
     if own.isna().any():
         return nowhere, target, float("nan")
     rng = np.random.default_rng(0)
-    complete = runs.take(complete_runs(runs.codes))
+    complete = runs.take(complete_runs(runs.codes))  # as behind the similarities
     try:
         chosen = sample_runs(rng, complete.runs["group"].tolist(), own, _MAP_SAMPLES)
         scores = complete.sample_scores(rng, chosen, temperature)[:, value_order(complete)]
@@ -312,9 +345,8 @@ def _map(
     return found.aligned, found.reference, found.disparity
 
 
-def _weights(weights: pd.DataFrame, model: str, weighting: str) -> pd.Series:
-    rows = weights[(weights["model"] == model) & (weights["weighting"] == weighting)]
-    return rows.set_index("group")["weight"]
+def _runs_of(runs: RunScores, model: str, format: str) -> RunScores:
+    return runs.take(((runs.runs["model"] == model) & (runs.runs["format"] == format)).to_numpy())
 
 
 def _tells_probabilities(rows: pd.DataFrame, instrument: Instrument) -> bool:

@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 
 from valuestab_utils.conversations import texts_digest
 from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.inductions import CONDITIONS
 from valuestab_utils.instruments import PVQ_OPTIONS, Instrument, load_pvq40
 from valuestab_utils.populations import Persona
 from valuestab_utils.prompts import LETTERS
@@ -61,11 +62,15 @@ class StoredAnswers:
 
 
 def stored_answers(results_dir: Path) -> list[StoredAnswers]:
-    """All folders of answers with each item asked once a session, sorted by their names; empty if there are none."""
+    """All folders of answers with each item asked once a session, sorted by their names; empty if there are none.
+
+    Those of papers 002 and 004 are left out: their runs have no topics between which values could change.
+    """
     found = []
     for path in Path(results_dir).glob("*/*/*/*/n*"):
         length, _, orders = path.name.removeprefix("n").partition("-")
-        if length.isdigit() and orders in _SINGLE and any(path.glob("*.parquet")):
+        of_condition = path.parent.parent.name in CONDITIONS
+        if length.isdigit() and orders in _SINGLE and not of_condition and any(path.glob("*.parquet")):
             found.append(StoredAnswers(*path.parts[-5:-1], int(length), orders, path))
     return sorted(found, key=lambda s: (s.model, s.format, s.population, s.instrument, s.n_messages, s.orders))
 

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from valuestab_utils.labels import population_label
+from valuestab_utils.value_hierarchy import value_ranks
 from valuestab_utils.value_references import NO_HUMAN_19, human_structure_19
 
 NOTHING = "Nothing of this was run."
@@ -41,8 +42,12 @@ def of_lines(lines: pd.DataFrame) -> str:
         return NOTHING
     sentences = []
     for label, rows in own.groupby("label", sort=False):
-        ordered = rows.sort_values("mean", ascending=False)
-        sentences.append(f"{label} puts {ordered['acronym'].iloc[0]} first and {ordered['acronym'].iloc[-1]} last.")
+        ranks = value_ranks(rows["mean"].to_numpy())
+        most, least = rows["acronym"][ranks == ranks.min()], rows["acronym"][ranks == ranks.max()]
+        if ranks.min() == ranks.max():
+            sentences.append(f"{label} puts all values alike.")
+            continue
+        sentences.append(f"{label} puts {', '.join(most)} first and {', '.join(least)} last.")
     human = lines[lines["kind"] == "human"].sort_values("human_rank")["acronym"]
     return " ".join(sentences) + f" People put {human.iloc[0]} first and {human.iloc[-1]} last."
 
@@ -55,13 +60,9 @@ def of_structures(table: pd.DataFrame) -> str:
     sentences = []
     for (label, reference), rows in own.groupby(["label", "reference"], sort=False):
         known = rows.dropna(subset="disparity").sort_values("disparity")
-        to = "the theory's circle" if reference == "theory" else "people"
-        told = f"{label}, to {to}: "
-        told += (
-            f"{_distance(known.iloc[0])} at best" + (f", {_distance(known.iloc[-1])} at worst" if len(known) > 1 else "")
-            if len(known)
-            else "no structure defined"
-        )
+        told = f"{label}, to {_reference(reference)}: "
+        told += f"{_distance(known.iloc[0])} at best" if len(known) else "no structure defined"
+        told += f", {_distance(known.iloc[-1])} at worst" if len(known) > 1 else ""
         undefined = rows[rows["disparity"].isna()]
         if len(undefined):
             told += f"; undefined in {len(undefined)} of {len(rows)}: {undefined['reason'].iloc[0].rstrip('.')}"
@@ -77,8 +78,7 @@ def of_maps(points: pd.DataFrame) -> str:
     if known.empty:
         return "No map is defined: the values do not vary, or there are too few runs."
     best = known.sort_values("disparity").iloc[0]
-    reference = "the theory's circle" if best.reference == "theory" else "people"
-    return f"Nearest to {reference}: {best.panel} (SSD {best.disparity:.2f}), of {len(known)} maps."
+    return f"Nearest to {_reference(best.reference)}: {best.panel} (SSD {best.disparity:.2f}), of {len(known)} maps."
 
 
 def of_anchors(fits: pd.DataFrame) -> str:
@@ -132,32 +132,38 @@ def summary(agreement: pd.DataFrame, structures: pd.DataFrame, tested: str) -> l
     tested : str
         Name of the studied model.
     """
-    sentences = []
-    for who, chosen in ((tested, _of(agreement, tested)), ("Controls", _of(agreement, "control-"))):
+    sentences: list[str] = []
+    if agreement.empty:
+        return sentences
+    own = agreement[~agreement["published"]]
+    is_control = own["model"].str.startswith("control-")
+    for chosen in (own[own["model"] == tested], own[is_control]):
         parts = []
         for label, rows in chosen.query("temperature == 0").groupby("label", sort=False):
             anchored = rows[rows["population"] == "value_anchor"]
             if anchored.empty:
                 continue
             fit = structures[(structures["label"] == label) & (structures["population"] == "value_anchor")]
-            fit = fit[(fit["temperature"] == 0) & ~fit["published"]]
-            distance = _distance(fit.iloc[0]) if len(fit) and pd.notna(fit["disparity"].iloc[0]) else "undefined"
-            parts.append(f"{label}: rho {_number(anchored['rho'].iloc[0])} with people, SSD {distance}")
+            fit = fit[(fit["temperature"] == 0) & ~fit["published"]].dropna(subset="disparity")
+            distances = [f"SSD to {_reference(row.reference)} {_distance(row)}" for row in fit.itertuples()]
+            told = ", ".join(distances) or "SSD undefined"
+            parts.append(f"{label}: rho {_number(anchored['rho'].iloc[0])} with people, {told}")
         if parts:
             sentences.append(f"Value anchors: {'; '.join(parts)}.")
     return sentences
-
-
-def _of(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    return table[~table["published"] & table["model"].astype(str).str.startswith(name)]
 
 
 def _where(row: pd.Series) -> str:
     return f"{population_label(row.population)} at {row.temperature:g}"
 
 
+def _reference(kind: str) -> str:
+    return "the theory's circle" if kind == "theory" else "people"
+
+
 def _distance(row: pd.Series) -> str:
-    return f"{row.disparity:.2f} [{row.low:.2f}, {row.high:.2f}] ({_where(row)}, {int(row.n_runs)} runs)"
+    interval = f" [{row.low:.2f}, {row.high:.2f}]" if pd.notna(row.low) else ", without an interval"
+    return f"{row.disparity:.2f}{interval} ({_where(row)}, {int(row.n_runs)} runs)"
 
 
 def _number(value: float) -> str:

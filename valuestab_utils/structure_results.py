@@ -55,7 +55,8 @@ def scored(answers: pd.DataFrame, instrument: Instrument) -> list[Scored]:
     if answers.empty:
         return found
     check_one_wording(answers)
-    for (administration, temperature), rows in answers.groupby(["administration", "temperature"], dropna=False, sort=False):
+    ways = answers.groupby(["administration", "temperature"], dropna=False, sort=False)
+    for (administration, temperature), rows in ways:
         if administration != "letters":
             found.append(Scored(run_scores(rows, instrument), float(temperature)))
             continue
@@ -105,7 +106,9 @@ def agreement(hierarchy: pd.DataFrame, administrations: Sequence[str] = ("letter
     return _labelled(pd.concat([rank_agreement(chosen), printed], ignore_index=True))
 
 
-def hierarchy_lines(hierarchy: pd.DataFrame, population: str = "value_anchor", temperature: float = 0.0) -> pd.DataFrame:
+def hierarchy_lines(
+    hierarchy: pd.DataFrame, population: str = "value_anchor", temperature: float = 0.0
+) -> pd.DataFrame:
     """Means of one condition by letters, with the human ones and those that the paper prints (figure 2b).
 
     Returns
@@ -153,8 +156,8 @@ def structures(
     Returns
     -------
     DataFrame
-        As `valuestab_utils.structure_tables.structure_table`, with ``label``, ``condition`` and ``published``. Printed rows have
-        the reference "human": they cannot be compared with distances from the theory's circle.
+        As `valuestab_utils.structure_tables.structure_table`, with ``label``, ``condition`` and ``published``. Printed
+        rows have the reference "human": they cannot be compared with distances from the theory's circle.
     """
     references = references_19() if references is None else references
     own = [
@@ -208,13 +211,18 @@ def anchors(all_scored: Sequence[Scored], temperature: float = 0.0) -> tuple[pd.
     curves, fits : DataFrame
         As `valuestab_utils.anchor_curve.anchor_tables` gives them, with ``label``.
     """
-    for one in all_scored:
-        at_hand = one.runs.runs["population"].eq("value_anchor").any()
-        if at_hand and one.temperature == temperature and one.runs.administration == "letters":
-            curves, fits = anchor_tables(one.runs, temperature)
-            curves = curves.rename(columns={"standard_error": "se"})
-            return _labelled(curves.assign(population="value_anchor")), _labelled(fits.assign(population="value_anchor"))
-    return pd.DataFrame(), pd.DataFrame()
+    tables = [
+        anchor_tables(one.runs, temperature)
+        for one in all_scored
+        if one.temperature == temperature
+        and one.runs.administration == "letters"
+        and one.runs.runs["population"].eq("value_anchor").any()
+    ]
+    if not tables:
+        return pd.DataFrame(), pd.DataFrame()
+    curves, fits = (pd.concat(of_kind, ignore_index=True) for of_kind in zip(*tables, strict=True))
+    curves = curves.rename(columns={"standard_error": "se"})
+    return _labelled(curves.assign(population="value_anchor")), _labelled(fits.assign(population="value_anchor"))
 
 
 def differences(hierarchy: pd.DataFrame) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from valuestab_utils.figure_files import save_figure, skip_figure
 from valuestab_utils.inductions import CONDITIONS, needs_questionnaire
 from valuestab_utils.instruments import Instrument, load_pvq40
 from valuestab_utils.labels import population_label
+from valuestab_utils.loading import load_model
 from valuestab_utils.measurements import (
     NO_PERSONA,
     Changes,
@@ -31,7 +32,6 @@ from valuestab_utils.measurements import (
     population_name,
 )
 from valuestab_utils.model_cards import API, model_card
-from valuestab_utils.loading import load_model
 from valuestab_utils.papers import FIRST, PAPERS, summary_file
 from valuestab_utils.paths import ROOT
 from valuestab_utils.profiles import PARTS, PARTS_OF, load_profile
@@ -42,9 +42,10 @@ from valuestab_utils.sessions import Experiment
 from valuestab_utils.tasks import TASKS, load_task
 from valuestab_utils.topics import Topic
 
-CONTROLS = (RandomRespondent.name, SyntheticRespondent.name, CircumplexRespondent.name)
+CONTROLS = (RandomRespondent.name, SyntheticRespondent.name)  # as one asks for them
+EVERY_CONTROL = (*CONTROLS, CircumplexRespondent.name)  # which takes the synthetic one's place in papers 002 and 004
 
-__all__ = ["CONTROLS", "NO_PERSONA", "Study", "plan_study", "run_name"]
+__all__ = ["CONTROLS", "EVERY_CONTROL", "NO_PERSONA", "Study", "plan_study", "run_name"]
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ class Study:
             for e in (m.experiment for m in self._of(part))
             if populations is None or e.population in populations
         )
-        tested = {m.experiment.model for m in self._of(part)} - set(CONTROLS)
+        tested = {m.experiment.model for m in self._of(part)} - set(EVERY_CONTROL)
         models = [
             f"{name} ({r.settings['model_source']}, revision {r.settings['model_revision']}"
             f"{', ' * bool(r.settings['dtype'])}{r.settings['dtype']})"
@@ -346,10 +347,7 @@ def plan_study(
     known = {c.name: c for c in (RandomRespondent(), SyntheticRespondent(questionnaire, tasks=tasks))}
     if paper != FIRST:  # whose controls know value prompts, and have a circle of values to be found
         instruments = {design.instrument.name: design.instrument for design in planned}
-        circumplex = load_circumplex({questionnaire.name: questionnaire, **instruments}.values())
-        known |= dict.fromkeys((SyntheticRespondent.name, CircumplexRespondent.name), circumplex)
-    for control in controls:
-        check_known("control", control, known)
+        known[SyntheticRespondent.name] = load_circumplex({questionnaire.name: questionnaire, **instruments}.values())
 
     def add(design: Design, respondent: Respondent, format: str) -> None:
         experiment = replace(design.experiment, model=respondent.name, format=format)
@@ -376,8 +374,8 @@ def plan_study(
                 _check_administration(respondent, design)
                 add(design, respondent, _format(respondent, name))
             except ValuestabError as error:
-                lacks_letters = _needs_all_letters(design) and not respondent.all_letters
-                if (formats is not None or name == "own") and not lacks_letters:
+                needs_all = design.orders == "balanced" or design.administration == "serial" or _shows_filled(design)
+                if (formats is not None or name == "own") and not (needs_all and not respondent.all_letters):
                     raise
                 left_out[str(error)] = None
     for design in planned:
@@ -448,22 +446,18 @@ def _check_orders(respondent: Respondent, orders: str) -> None:
 def _check_administration(respondent: Respondent, design: Design) -> None:
     if design.administration == "serial" and not respondent.all_letters:
         raise ValuestabError(
-            f"{respondent.name} does not give every code a log-probability, from which serial answers are read: they "
-            "are left out."
+            f"{respondent.name} does not give every code a log-probability, from which serial answers are read: they are "
+            "left out."
         )
-    if _shows_questionnaire(design) and not respondent.all_letters:
+    if _shows_filled(design) and not respondent.all_letters:
         raise ValuestabError(
-            f"{respondent.name} does not give every letter a log-probability, from which the answers of filled "
-            "questionnaires are drawn: conditions that show one are left out."
+            f"{respondent.name} does not give every letter a log-probability, from which filled questionnaires are "
+            "drawn: they are left out."
         )
 
 
-def _needs_all_letters(design: Design) -> bool:
-    """Whether a respondent that does not give every letter a log-probability cannot be asked this."""
-    return design.orders == "balanced" or design.administration == "serial" or _shows_questionnaire(design)
-
-
-def _shows_questionnaire(design: Design) -> bool:
+def _shows_filled(design: Design) -> bool:
+    """Whether a questionnaire is shown filled in."""
     population = design.experiment.population
     return population in CONDITIONS and needs_questionnaire(population) is not None
 

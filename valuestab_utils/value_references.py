@@ -15,6 +15,7 @@ from valuestab_utils.value_structure import value_map
 
 USER_REFERENCE = DATA / "reference" / "user"  # a user's own numbers, which no version of this compendium holds
 HUMAN_19_FILE = USER_REFERENCE / "human_correlations_19.csv"
+HUMAN_10_FILE = USER_REFERENCE / "human_correlations_10.csv"
 NO_HUMAN_19 = (
     "There is no human structure of the 19 values here: Rozen et al. print none. To compare with one, put the "
     "correlations of the centred scores (Schwartz and Cieciuch 2022 publish their data) into "
@@ -76,17 +77,30 @@ def theory_10() -> Reference:
     return Reference("theory", "theory: circle of ten values", VALUES, table[["x", "y"]].to_numpy(dtype=float))
 
 
-def human_10() -> Reference:
-    """The ten basic values in Europe, derived from survey data: centred scores of the PVQ-21, mean of 29 countries.
+def human_10(path: Path = HUMAN_10_FILE) -> Reference:
+    """The human structure of the ten basic values: the user's, if there is a file; else one derived from survey data.
 
-    Not a published matrix, and not that of paper 004: it was worked out from the microdata of round 9 of the European
-    Social Survey.
+    The latter are centred scores of the PVQ-21 in Europe, mean of 29 countries: not a published matrix, and not that of
+    paper 004, but worked out from the microdata of round 9 of the European Social Survey.
+
+    Parameters
+    ----------
+    path : Path
+        CSV with the columns value_a, value_b, r: each of the 45 pairs once, or twice with the same r; values named as
+        in `valuestab_utils.instruments.VALUES`.
+
+    Raises
+    ------
+    ValuestabError
+        See `human_structure_19`.
 
     Examples
     --------
-    >>> round(float(human_10().correlations[0, 1]), 4)
+    >>> round(float(human_10(Path("nowhere")).correlations[0, 1]), 4)
     0.1439
     """
+    if path.is_file():
+        return _of_user(path, VALUES)
     table = pd.read_csv(DATA / "reference" / "human_corr_10_values_ess9_wide.csv")
     table = table.set_index(table["value"].map(spelled))[[name for name in table["value"]]].rename(columns=spelled)
     correlations = table.loc[list(VALUES), list(VALUES)].to_numpy(dtype=float)
@@ -109,9 +123,7 @@ def human_structure_19(path: Path = HUMAN_19_FILE) -> Reference | None:
     """
     if not path.is_file():
         return None
-    correlations = _read_correlations(path)
-    label = f"human: the user's correlations ({path.name})"
-    return Reference("human", label, REFINED_VALUES, value_map(correlations), correlations)
+    return _of_user(path, REFINED_VALUES)
 
 
 def references_19(path: Path = HUMAN_19_FILE) -> tuple[Reference, ...]:
@@ -145,14 +157,20 @@ def read_table(path: Path, columns: tuple[str, ...], numbers: tuple[str, ...] = 
     return table
 
 
-def _read_correlations(path: Path) -> np.ndarray:
+def _of_user(path: Path, values: tuple[str, ...]) -> Reference:
+    correlations = _read_correlations(path, values)
+    label = f"human: the user's correlations ({path.name})"
+    return Reference("human", label, values, value_map(correlations), correlations)
+
+
+def _read_correlations(path: Path, values: tuple[str, ...]) -> np.ndarray:
     table = read_table(path, ("value_a", "value_b", "r"), ("r",))
-    correlations = np.full((len(REFINED_VALUES),) * 2, np.nan)
+    correlations = np.full((len(values),) * 2, np.nan)
     np.fill_diagonal(correlations, 1.0)
     for row in table.itertuples():
         number = row.Index
         places = tuple(
-            REFINED_VALUES.index(check_known(f"value in {path}, row {number},", name, REFINED_VALUES))
+            values.index(check_known(f"value in {path}, row {number},", name, values))
             for name in (row.value_a, row.value_b)
         )
         there = correlations[places]
@@ -164,6 +182,9 @@ def _read_correlations(path: Path) -> np.ndarray:
         correlations[places] = correlations[places[::-1]] = row.r
     lacking = np.argwhere(np.isnan(correlations))
     if len(lacking):
-        a, b = (REFINED_VALUES[i] for i in lacking[0])
-        raise ValuestabError(f"{path} lacks {len(lacking) // 2} of 171 pairs, the first {a} and {b}: give every pair.")
+        a, b = (values[i] for i in lacking[0])
+        n_pairs = len(values) * (len(values) - 1) // 2
+        raise ValuestabError(
+            f"{path} lacks {len(lacking) // 2} of {n_pairs} pairs, the first {a} and {b}: give every pair."
+        )
     return correlations
