@@ -68,3 +68,12 @@ def test_a_distance_without_an_interval_says_so(random_codes):
         structure_results.structures(structure_results.scored(anchored(random_codes[:3], "m"), PVQRR), n_resamples=20)
     )
     assert "nan" not in told and ", without an interval" in told
+
+
+def test_empty_and_cut_personas_are_counted():
+    rows = [("generated_persona", 0, "Create a persona", "given"), ("generated_persona", 1, " ", "eos"),
+            ("generated_persona", 1, "Ann is", "length"), ("names", 1, "", "eos")]
+    frame = pd.DataFrame(rows, columns=["population", "message", "content", "finish"]).assign(model="m", format="base")
+    told = structure_findings.of_personas(frame)
+    assert told == "m (base): of 2 personas, 1 are empty and 1 were cut off at the length limit."
+    assert structure_findings.of_personas(frame.iloc[3:]) == structure_findings.NOTHING

@@ -5,8 +5,10 @@ import math
 import shutil
 import subprocess
 
+import pandas as pd
 import pytest
 
+from valuestab_utils import plots
 from valuestab_utils.bfi2 import load_bfi2
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.human_value_behaviour import human_value_behaviour
@@ -57,3 +59,14 @@ def test_git_ignores_the_users_files_and_keeps_their_description():
     paths = [f"data/reference/user/{name}" for name in names]
     ignored = subprocess.run(["git", "check-ignore", *paths], cwd=ROOT, capture_output=True, text=True).stdout.split()
     assert ignored == paths[:2]
+
+
+def test_figures_say_what_a_run_is_compared_with():
+    place = {"label": "m", "low": 0.1, "high": 0.9, "temperature": 0.0, "administration": "letters"}
+    own = {**place, "mean": 0.5, "row": "BFI-2", "human_label": "the user's: A study", "published": False}
+    axes = plots.similarity_points(pd.DataFrame([own]), "A title", "similarity").axes[0]
+    assert axes.get_xlabel().endswith("This run is compared with: the user's: A study")
+    own |= {"condition": "basic", "disparity": 0.4, "reference": "human"}
+    own |= {"reference_label": "human: the user's (x.csv)"}
+    key = plots.ssd_bars(pd.DataFrame([own]).drop(columns="human_label")).legends[0]
+    assert "This run is compared with: human: the user's (x.csv)" in [text.get_text() for text in key.get_texts()]

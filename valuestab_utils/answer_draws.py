@@ -100,8 +100,7 @@ def drawn_codes(answers: pd.DataFrame, temperature: float, draw: int = 0) -> np.
 
     References
     ----------
-    Rozen et al. 2025 and Yehudai et al. sample texts at 0.7; here, the answer is drawn from the probabilities of the
-    letters.
+    Rozen et al. 2025 sample texts at 0.7; here, the answer is drawn from the probabilities of the letters.
     """
     if temperature == 0:
         return answers["answer"].to_numpy(dtype=float)

@@ -1,5 +1,6 @@
 """What all figures have in common: heading, panels, key, and what stands where there is nothing to draw."""
 
+import itertools
 import textwrap
 from collections.abc import Sequence
 
@@ -26,6 +27,21 @@ def nothing(message: str) -> Figure:
     axes.set_axis_off()
     axes.text(0, 0.5, message, va="center")
     return figure
+
+
+def compared_with(table: pd.DataFrame) -> list[str]:
+    """What a table's own numbers are compared with, in sentences for a figure.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``published`` (bool: printed in a paper, not of this run), and ``reference_label``, ``human_label`` or
+        neither, from which the sentences are made.
+    """
+    own = table[~table["published"].astype(bool)]
+    labels = [own[column].dropna().unique() for column in ("reference_label", "human_label") if column in own]
+    texts = [text for text in dict.fromkeys(itertools.chain(*labels)) if text]
+    return [textwrap.fill(f"This run is compared with: {text}", 90) for text in texts]
 
 
 def heading(figure: Figure, text: str) -> None:

@@ -24,7 +24,7 @@ STRUCTURE = ("basic", "value_anchor", "demographic", "generated_persona", "names
 PROMPTING = ("value_prompts", "value_names", "filled_questionnaire", "value_prompts_filled")
 CONDITIONS = (*STRUCTURE, *PROMPTING)
 MOST_RUNS = 300  # of each condition of paper 002
-MOST_REPEATS = 100  # of each value prompt
+MOST_REPEATS = 100  # of each value prompt; how many paper 004 has is missing from the text at hand
 NO_VALUE = "none"  # the group of runs without a value prompt
 
 # The prompts of paper 002, letter for letter (section 3.1). It says "please answer" in two of them, "please rate" in three.

@@ -30,7 +30,7 @@ from valuestab_utils.value_circle import ACRONYMS, higher_order_of
 from valuestab_utils.value_references import Reference, human_10, references_10
 from valuestab_utils.value_structure import align, complete_runs, value_correlations, value_map
 
-TEMPERATURE = 0.7
+TEMPERATURE = 0.7  # that of paper 002: the number is missing from the text of paper 004 at hand
 _MAP_SAMPLES = 10_000
 _QUESTIONNAIRE = "PVQ-40"
 _RUN = ["model", "format", "persona", "topic", "seed"]  # in whichever condition

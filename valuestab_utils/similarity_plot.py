@@ -9,7 +9,16 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from valuestab_utils.figure_layout import LIGHT, SMALL, WIDTH, check_once, heading, legend_below, nothing
+from valuestab_utils.figure_layout import (
+    LIGHT,
+    SMALL,
+    WIDTH,
+    check_once,
+    compared_with,
+    heading,
+    legend_below,
+    nothing,
+)
 from valuestab_utils.value_styles import PRINTED, run_styles, spread_in_row
 
 
@@ -20,7 +29,8 @@ def similarity_points(table: pd.DataFrame, title: str, measure: str) -> Figure:
     ----------
     table : DataFrame
         Columns row (population, instrument or priming), label (model), mean (at most 1; NaN if undefined), low and
-        high (percentile interval, NaN if there is none), published (bool: printed in the paper, not of this run).
+        high (percentile interval, NaN if there is none), published (bool: printed in the paper, not of this run);
+        reference_label or human_label, what this run is compared with, to be told below.
     title : str
     measure : str
         What is drawn, for the axis, with its unit.
@@ -68,7 +78,7 @@ def similarity_points(table: pd.DataFrame, title: str, measure: str) -> Figure:
     axes.set_yticks(range(len(rows)), [textwrap.fill(str(name), 26) for name in rows], fontsize=SMALL)
     axes.tick_params(axis="y", length=0)
     lines = "; lines: percentile interval" if table["low"].notna().any() else ""
-    axes.set_xlabel(f"{measure} (1: as people{lines})", fontsize=8.5)
+    axes.set_xlabel("\n".join([f"{measure} (1: as people{lines})", *compared_with(table)]), fontsize=8.5)
     heading(figure, title)
     key: list[Artist] = [
         Line2D([], [], ls="", ms=5, label=f"{label} (printed in the paper)" if flag else label, **style)

@@ -95,7 +95,8 @@ def prompt_similarities(
     """How like that of humans the structure of values is among the runs of each value prompt.
 
     Pearson's correlation between the correlations of pairs of values in the runs and in humans, without the
-    diagonal. The paper's ground truth is a human correlation matrix that it does not print.
+    diagonal (the paper speaks of the matrices' elements and does not say which; the diagonal is alike in all). Its
+    ground truth is a human correlation matrix that it does not print.
 
     Parameters
     ----------

@@ -14,6 +14,7 @@ from valuestab_utils.figure_layout import (
     SMALL,
     WIDTH,
     check_once,
+    compared_with,
     folded,
     heading,
     legend_below,
@@ -33,7 +34,8 @@ def ssd_bars(table: pd.DataFrame) -> Figure:
     table : DataFrame
         Columns label, condition, temperature, administration, disparity (sum of squared differences after Procrustes,
         0 to 1; NaN is undefined), low and high (bootstrap interval, NaN if there is none), reference ("human" or
-        "theory") and published (bool: printed in the paper, not of this run).
+        "theory") and published (bool: printed in the paper, not of this run); reference_label, what the reference is,
+        for the key.
 
     Returns
     -------
@@ -48,10 +50,10 @@ def ssd_bars(table: pd.DataFrame) -> Figure:
 
     Examples
     --------
-    >>> row = {"label": "m", "condition": "basic", "temperature": 0.0, "administration": "batch", "disparity": 0.4}
+    >>> row = {"label": "m", "condition": "names", "temperature": 0.0, "administration": "batch", "disparity": 0.4}
     >>> figure = ssd_bars(pd.DataFrame([{**row, "low": 0.3, "high": 0.5, "reference": "human", "published": False}]))
     >>> figure.axes[0].get_title()
-    'basic'
+    'names'
     """
     if table.empty:
         return nothing("No value structure was compared with a reference.")
@@ -116,7 +118,7 @@ def _ssd_key(rows: pd.DataFrame, temperatures: dict[float, dict]) -> list[Artist
         printed = "hollow: printed in the paper (not this run)"
         key.append(Line2D([], [], ls="", marker="o", ms=5, mec=DARK, mfc="white", label=printed))
     ssd = "SSD: sum of squared differences after Procrustes, from 0 (the same structure) to 1 (nothing in common)"
-    told = [ssd]
+    told = [ssd, *compared_with(rows)]
     if len(rows) < rows["row"].nunique() * rows["condition"].nunique() * len(temperatures):
         told.append("\N{EN DASH}, or no point: not run or not printed")
     return [*key, *(Line2D([], [], ls="", label=text) for text in told)]

@@ -2,11 +2,30 @@
 
 import pandas as pd
 
-from valuestab_utils.labels import population_label
+from valuestab_utils.labels import population_label, respondent_label
 from valuestab_utils.value_hierarchy import value_ranks
 from valuestab_utils.value_references import NO_HUMAN_19, human_structure_19
 
 NOTHING = "Nothing of this was run."
+
+
+def of_personas(conversations: pd.DataFrame) -> str:
+    """How many personas that a model wrote are empty or were cut off: such runs are of nobody, or of half a persona.
+
+    Parameters
+    ----------
+    conversations : DataFrame
+        From `valuestab_utils.study.Study.conversations`.
+    """
+    if conversations.empty:
+        return NOTHING
+    written = conversations.query("population == 'generated_persona' and message == 1")
+    sentences = [
+        f"{respondent_label(*names)}: of {len(of)} personas, {int((of['content'].str.strip() == '').sum())} are empty "
+        f"and {int((of['finish'] == 'length').sum())} were cut off at the length limit."
+        for names, of in written.groupby(["model", "format"], sort=False)
+    ]
+    return " ".join(sentences) or NOTHING
 
 
 def of_agreement(table: pd.DataFrame) -> str:

@@ -13,7 +13,7 @@ from valuestab_utils.inductions import CONDITIONS, load_runs, needs_questionnair
 from valuestab_utils.instruments import Instrument, load_pvq40
 from valuestab_utils.sessions import Experiment
 
-FILLED_AT = 0.7  # temperature at which the answers of a filled questionnaire are drawn
+FILLED_AT = 0.7  # temperature at which a filled questionnaire's answers are drawn: paper 002's; 004's is not at hand
 
 
 def texts_before(

@@ -98,7 +98,7 @@ def condition_label(condition: str) -> str:
     Examples
     --------
     >>> condition_label("generated_persona"), condition_label("names")
-    ('generated\\npersona', 'names')
+    ('generated\\npersonas', 'names')
     """
     return population_label(condition).replace(" ", "\n", 1)
 
