@@ -150,8 +150,8 @@ def _designs_of_condition(entry: Mapping, changes: Changes, questionnaire: Instr
 def _check_codes_explained(condition: str, administration: str) -> None:
     if condition not in STRUCTURE:
         raise ValuestabError(
-            f"The prompts of the condition {condition} do not explain the codes that are answered in the administration "
-            f"{administration}: ask by letters."
+            f"The prompts of the condition {condition} do not explain the codes that are answered in the "
+            f"administration {administration}: ask by letters."
         )
 
 
