@@ -78,7 +78,8 @@ def test_the_known_structure_is_found_by_letters_and_none_in_noise(asked):
     assert len(points) == 19
     assert np.abs(points[["x", "y"]].to_numpy() - points[["reference_x", "reference_y"]].to_numpy()).max() < 0.1
     said = findings.summary(results.agreement(results.hierarchies(scored)), table, "control-circumplex")
-    first = f"rho {rho['circumplex control', 0.0]:.2f} with people, SSD to the theory's circle {ssd['circumplex control', 0.0]:.2f}"
+    first = f"rho {rho['circumplex control', 0.0]:.2f} with people, "
+    first += f"SSD to the theory's circle {ssd['circumplex control', 0.0]:.2f}"
     assert said[0].startswith(f"Value anchors: circumplex control: {first}")
 
 
@@ -265,7 +266,8 @@ def test_an_empty_part_gives_empty_tables_and_says_so():
     hierarchy = results.hierarchies(scored)
     common = results.on_common_runs(certain(frame([as_humans()])), nothing)
     tables = [results.agreement(hierarchy), results.hierarchy_lines(hierarchy), results.differences(hierarchy)]
-    tables += [hierarchy, results.structures(scored), results.maps(scored, nothing, "m"), results.parsed_runs(nothing), common]
+    tables += [hierarchy, results.structures(scored), results.maps(scored, nothing, "m"), common]
+    tables += [results.parsed_runs(nothing)]
     assert scored == [] and all(table.empty for table in [*tables, *results.anchors(scored)])
     for sentence in (findings.of_agreement, findings.of_lines, findings.of_structures, findings.of_anchors):
         assert sentence(nothing) == findings.NOTHING

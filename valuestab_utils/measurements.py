@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from valuestab_utils.coded_administration import check_askable
 from valuestab_utils.errors import ValuestabError, check_known
-from valuestab_utils.inductions import CONDITIONS, load_runs, topic_of
+from valuestab_utils.inductions import CONDITIONS, STRUCTURE, load_runs, topic_of
 from valuestab_utils.instrument_names import load_instrument
 from valuestab_utils.instruments import Instrument
 from valuestab_utils.populations import POPULATIONS, Persona, load_population, population_names
@@ -139,8 +140,19 @@ def _designs_of_condition(entry: Mapping, changes: Changes, questionnaire: Instr
         check_known("administration", administration, ADMINISTRATIONS)
         own = questionnaire if name == questionnaire.name else load_instrument(name, _wording(name, changes.wording))
         for temperature in [None] if administration == "letters" else at:
+            if temperature is not None:
+                _check_codes_explained(condition, administration)
+                check_askable(experiment, own, temperature)
             design = Design(entry["part"], experiment, own, "single", entry["format"], entry.get("dtype"))
             yield replace(design, administration=administration, temperature=temperature, filled=questionnaire)
+
+
+def _check_codes_explained(condition: str, administration: str) -> None:
+    if condition not in STRUCTURE:
+        raise ValuestabError(
+            f"The prompts of the condition {condition} do not explain the codes that are answered in the "
+            f"administration {administration}: ask by letters."
+        )
 
 
 def _wording(name: str, asked_for: str) -> str:
