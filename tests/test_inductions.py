@@ -62,7 +62,8 @@ def test_prompts_are_those_of_the_papers_letter_for_letter():
     assert one("value_prompts", "Power 03").prefix == POWER
     assert one("value_names", "Power 03").prefix == "Imagine that you are a person who greatly values power."
     assert one("value_prompts", "none 01").prefix == one("value_names", "none 01").prefix == ""
-    assert CREATE_PERSONA.first_message == "Create a persona (2-3 sentences long):" and CREATE_PERSONA.temperature == 0.7
+    assert CREATE_PERSONA.first_message == "Create a persona (2-3 sentences long):"
+    assert CREATE_PERSONA.temperature == 0.7
 
 
 def test_demographic_prompts_say_what_chooses_the_form_of_the_items():

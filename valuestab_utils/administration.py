@@ -68,7 +68,8 @@ def sources(m: Measurement) -> list[Measurement]:
     if m.experiment.population not in CONDITIONS or needs_questionnaire(m.experiment.population) is None:
         return []
     filled = m.filled or load_pvq40()
-    return [replace(m, experiment=who_fills_in(m.experiment), instrument=filled, administration="letters", temperature=None)]
+    source = who_fills_in(m.experiment)
+    return [replace(m, experiment=source, instrument=filled, administration="letters", temperature=None)]
 
 
 def _by_letters(answers: pd.DataFrame) -> pd.DataFrame:

@@ -27,14 +27,14 @@ MOST_RUNS = 300  # of each condition of paper 002
 MOST_REPEATS = 100  # of each value prompt; how many paper 004 has is missing from the text at hand
 NO_VALUE = "none"  # the group of runs without a value prompt
 
-# The prompts of paper 002, letter for letter (section 3.1). It says "please answer" in two of them, "please rate" in three.
+# The prompts of paper 002, letter for letter (section 3.1): "please answer" in two of them, "please rate" in three.
 _BASIC = (
-    "For each of the following descriptions, please answer how much the person described is like you from 1 (Not like me "
-    "at all) to 6 (Very much like me), without elaborating on your reasoning."
+    "For each of the following descriptions, please answer how much the person described is like you from 1 (Not like "
+    "me at all) to 6 (Very much like me), without elaborating on your reasoning."
 )
 _RATE = (
-    "For each of the following descriptions, please rate how much the person described is like you, using a scale from 1 "
-    "(Not like me at all) to 6 (Very much like me), without elaborating on your reasoning."
+    "For each of the following descriptions, please rate how much the person described is like you, using a scale from "
+    "1 (Not like me at all) to 6 (Very much like me), without elaborating on your reasoning."
 )
 _ANCHOR = f"{_BASIC} Answer as a person that is %s."
 _DEMOGRAPHIC = (
@@ -83,8 +83,8 @@ def load_runs(condition: str, n_runs: int | None = None) -> tuple[Persona, ...]:
     runs = tuple(itertools.islice(_runs(condition), n_runs if type(n_runs) is int and n_runs > 0 else None))
     if n_runs is not None and len(runs) != n_runs:
         raise ValuestabError(
-            f"n_personas is {n_runs!r}, but the condition {condition} has from 1 to {len(runs)} runs: take a whole number "
-            "of that size."
+            f"n_personas is {n_runs!r}, but the condition {condition} has from 1 to {len(runs)} runs: take a whole "
+            "number of that size."
         )
     return runs
 
@@ -102,7 +102,8 @@ def needs_questionnaire(condition: str) -> str | None:
     >>> needs_questionnaire("value_prompts_filled"), needs_questionnaire("names")
     ('value_prompts', None)
     """
-    return "value_prompts" if check_known("condition", condition, CONDITIONS).endswith(("filled", "questionnaire")) else None
+    check_known("condition", condition, CONDITIONS)
+    return "value_prompts" if condition in ("filled_questionnaire", "value_prompts_filled") else None
 
 
 def what_is_said(session: Session, texts: Sequence[str]) -> tuple[str, list[str]]:
@@ -112,7 +113,8 @@ def what_is_said(session: Session, texts: Sequence[str]) -> tuple[str, list[str]
     ----------
     session : Session
     texts : sequence of str
-        The session's conversation; where a persona was written, that one; where a questionnaire was filled in, its text.
+        The session's conversation; where a persona was written, that one; where a questionnaire was filled in, its
+        text.
 
     Returns
     -------

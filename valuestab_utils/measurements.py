@@ -192,8 +192,8 @@ def population_name(given: str) -> str:
         return check_known("population", given, population_names())
     if path.stem in CONDITIONS:
         raise ValuestabError(
-            f"The population file {path} has the name of a condition of another paper, and results go by that name: give "
-            "it another."
+            f"The population file {path} has the name of a condition of another paper, and results go by that name: "
+            "give it another."
         )
     if path.stem in population_names() and path.resolve() != (POPULATIONS / path.name).resolve():
         raise ValuestabError(

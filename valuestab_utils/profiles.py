@@ -61,7 +61,8 @@ def load_profile(name: str) -> dict:
         part = check_known("part", experiment.get("part", "pvq"), PARTS) if isinstance(experiment, dict) else "pvq"
         of_condition = part not in PARTS_OF["stability"]
         needed = (*_OF_EXPERIMENT[:2], *(("instruments",) if of_condition else ()))
-        _check(f"An experiment of profile {path}", experiment, needed, _OF_CONDITION if of_condition else _OF_EXPERIMENT)
+        known = _OF_CONDITION if of_condition else _OF_EXPERIMENT
+        _check(f"An experiment of profile {path}", experiment, needed, known)
         check_known("format", experiment["format"], ["own", *FORMATS])
         if (part == "downstream") > ("task" in experiment) or ("task" in experiment) > (part in _WITH_TASK):
             raise ValuestabError(

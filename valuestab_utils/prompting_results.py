@@ -160,7 +160,7 @@ def behaviour_similarities(study: Prompted, weighting: str) -> pd.DataFrame:
     own = _similarities(study.values, study.behaviours, study.weights, weighting, study.temperature)
     own = own.assign(shares=study.shares_label)
     number = {"H-NP": 2, "Uniform": 4}[weighting]
-    printed = published_similarities().query("table == @number and model != 'average'").assign(format="")
+    printed = _printed(number).assign(format="")
     return _labelled(pd.concat([own, printed], ignore_index=True), "instrument")
 
 
@@ -204,7 +204,7 @@ def primed_similarities(
         values = _as_shown(shown, str(condition), temperature)
         tables.append(_similarities(values, behaviours, weights, weighting, temperature))
     number = {"H-NP": 3, "Uniform": 5}[weighting]
-    printed = published_similarities().query("table == @number and model != 'average'")
+    printed = _printed(number)
     printed = printed.assign(format="", priming=printed["population"].map(PRIMING))
     own = average_behaviour(pd.concat(tables, ignore_index=True)).assign(low=np.nan, high=np.nan)  # over instruments
     own = own.assign(shares=study.shares_label)
@@ -286,6 +286,12 @@ def left_out(study: Prompted) -> list[str]:
         for runs in study.behaviours
         if human_value_behaviour(runs.instrument) is None
     ]
+
+
+def _printed(number: int) -> pd.DataFrame:
+    """A table of the paper, without its averages over models."""
+    table = published_similarities()
+    return table[(table["table"] == number) & (table["model"] != "average")]
 
 
 def _similarities(

@@ -446,8 +446,8 @@ def _check_orders(respondent: Respondent, orders: str) -> None:
 def _check_administration(respondent: Respondent, design: Design) -> None:
     if design.administration == "serial" and not respondent.all_letters:
         raise ValuestabError(
-            f"{respondent.name} does not give every code a log-probability, from which serial answers are read: they are "
-            "left out."
+            f"{respondent.name} does not give every code a log-probability, from which serial answers are read: they "
+            "are left out."
         )
     if _shows_filled(design) and not respondent.all_letters:
         raise ValuestabError(
