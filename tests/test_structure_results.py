@@ -107,13 +107,15 @@ def test_text_that_cannot_be_parsed_is_counted_and_has_no_hierarchy(asked):
     assert parsed[["n_runs", "n_parsed", "share_parsed"]].to_numpy().tolist() == [[3, 1, 1 / 3], [3, 0, 0]]
     assert parsed["example"].tolist() == ["well, 1. 3"] * 2
     others = pd.concat([batch, none, serial])
-    hierarchy = results.hierarchies(results.scored(results.on_common_runs(certain(told), others), PVQ_RR))
+    scored = results.scored(results.on_common_runs(certain(told), others), PVQ_RR)
+    hierarchy = results.hierarchies(scored)
     read = of(hierarchy, model="m", administration="batch")
     assert set(read["n_runs"]) == {1} and set(read["n_missing"]) == {2} and read["mean"].notna().all()
     unread = of(hierarchy, model="control-random", administration="batch")
     assert unread["mean"].isna().all() and set(unread["n_runs"]) == {0} and set(unread["n_missing"]) == {3}
-    differences = of(results.differences(hierarchy), model="control-random")
+    differences = of(results.differences(scored), model="control-random")
     assert len(differences) == 1 and differences[["z", "rho_first"]].isna().all(axis=None)
+    assert set(of(results.differences(scored), model="m", first="batch", second="serial")["n_runs"]) == {1}
     said = findings.of_administrations(differences, parsed)
     assert said.startswith("m (chat), in one prompt at 0.7: 1 of 3 runs could be parsed.") and "0 of 3" not in said
     assert said.endswith("1 comparisons are undefined, for want of a hierarchy on one side.")
@@ -162,7 +164,7 @@ def test_temperatures_and_ways_of_asking_do_not_mix():
     hierarchy = results.hierarchies(scored)
     rho = results.agreement(hierarchy, WAYS).query("~published").set_index(["administration", "temperature"])["rho"]
     assert np.isnan(rho["batch", 0.0]) and rho["batch", 0.7] > 0.97 and rho["serial", 0.7] < -0.97
-    differences = results.differences(hierarchy)
+    differences = results.differences(scored)
     assert differences[["first", "second", "temperature"]].to_numpy().tolist() == [["batch", "serial", 0.7]]
     assert differences[["rho_first", "rho_second"]].iloc[0].tolist() == [rho["batch", 0.7], rho["serial", 0.7]]
     assert results.hierarchy_lines(hierarchy).empty and results.anchors(scored)[0].empty  # by letters only
@@ -265,7 +267,7 @@ def test_an_empty_part_gives_empty_tables_and_says_so():
     scored = results.scored(nothing, PVQ_RR)
     hierarchy = results.hierarchies(scored)
     common = results.on_common_runs(certain(frame([as_humans()])), nothing)
-    tables = [results.agreement(hierarchy), results.hierarchy_lines(hierarchy), results.differences(hierarchy)]
+    tables = [results.agreement(hierarchy), results.hierarchy_lines(hierarchy), results.differences(scored)]
     tables += [hierarchy, results.structures(scored), results.maps(scored, nothing, "m"), common]
     tables += [results.parsed_runs(nothing)]
     assert scored == [] and all(table.empty for table in [*tables, *results.anchors(scored)])

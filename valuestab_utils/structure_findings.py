@@ -128,7 +128,7 @@ def of_administrations(differences: pd.DataFrame, parsed: pd.DataFrame) -> str:
     for row in tested.itertuples():
         sentences.append(
             f"{row.label}, {population_label(row.population)} at {row.temperature:g}: {row.first} {row.rho_first:.2f}, "
-            f"{row.second} {row.rho_second:.2f} (z = {row.z:.2f}, p = {row.p_value:.2f})."
+            f"{row.second} {row.rho_second:.2f} ({row.n_runs} runs, z = {row.z:.2f}, p = {row.p_value:.2f})."
         )
     untested = len(differences) - len(tested)
     if untested:

@@ -1,5 +1,6 @@
 """Tables of notebook 06: hierarchy and structure of the values that each experiment expressed, beside the paper's."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from valuestab_utils.instruments import Instrument
 from valuestab_utils.labels import population_label, respondent_label
 from valuestab_utils.prompts import LETTERS
 from valuestab_utils.published_values import published_agreement, published_disparities, published_means_19
-from valuestab_utils.run_scores import RunScores, run_scores
+from valuestab_utils.run_scores import RunScores, run_scores, same_runs
 from valuestab_utils.structure_tables import map_points, structure_table
 from valuestab_utils.value_hierarchy import (
     administration_differences,
@@ -21,8 +22,10 @@ from valuestab_utils.value_hierarchy import (
     rank_agreement,
 )
 from valuestab_utils.value_references import Reference, references_19
+from valuestab_utils.value_structure import complete_runs
 
 TEMPERATURES = (0.0, 0.7)
+_WAYS_COMPARED = (("batch", "serial"), ("letters", "serial"), ("letters", "batch"))
 _KEYS = ["model", "format", "population", "administration", "temperature"]
 
 
@@ -225,23 +228,45 @@ def anchors(all_scored: Sequence[Scored], temperature: float = 0.0) -> tuple[pd.
     return _labelled(curves.assign(population="value_anchor")), _labelled(fits.assign(population="value_anchor"))
 
 
-def differences(hierarchy: pd.DataFrame) -> pd.DataFrame:
-    """Fisher's z between each two ways of asking (appendix I), with the columns ``first`` and ``second``.
+def differences(all_scored: Sequence[Scored]) -> pd.DataFrame:
+    """Fisher's z between each two ways of asking at the same temperature (appendix I).
+
+    Two ways are compared on the runs that gave all their answers in both: text that could be parsed in one way must not
+    stand against all runs of another.
 
     Parameters
     ----------
-    hierarchy : DataFrame
-        From `hierarchies`, of the same runs in all ways (see `on_common_runs`).
+    all_scored : sequence of Scored
+        From `scored`, of all ways.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `valuestab_utils.value_hierarchy.administration_differences`, ``first`` and ``second`` (the ways),
+        ``n_runs`` that are compared (with 0, nothing is), ``label``, ``condition`` and ``published``.
     """
-    pairs = [("batch", "serial"), ("letters", "serial"), ("letters", "batch")]
-    if hierarchy.empty:
-        return hierarchy
-    of_all = rank_agreement(hierarchy)
-    found = [
-        administration_differences(of_all, first, second).assign(first=first, second=second) for first, second in pairs
-    ]
-    found = [table for table in found if len(table)]
-    return _labelled(pd.concat(found, ignore_index=True)) if found else pd.DataFrame()
+    tables = []
+    for ways in _WAYS_COMPARED:
+        for one, other in itertools.product(all_scored, all_scored):
+            if (one.runs.administration, other.runs.administration) != ways or one.temperature != other.temperature:
+                continue
+            asked = [[*names] for names, _ in one.runs.experiments()]
+            if any(names in asked for names in ([*names] for names, _ in other.runs.experiments())):
+                tables.append(_difference(one, other).assign(first=ways[0], second=ways[1]))
+    return _labelled(pd.concat(tables, ignore_index=True)) if tables else pd.DataFrame()
+
+
+def _difference(one: Scored, other: Scored) -> pd.DataFrame:
+    names = ["model", "format", "population"]
+    first, second = same_runs(one.runs, other.runs)
+    both = complete_runs(first.codes) & complete_runs(second.codes)
+    asked = first.runs.assign(n_runs=both).groupby(names, sort=False, as_index=False)["n_runs"].sum()
+    if not both.any():
+        return asked.assign(temperature=one.temperature, rho_first=np.nan, rho_second=np.nan, z=np.nan, p_value=np.nan)
+    means = [hierarchy_table(runs.take(both), one.temperature) for runs in (first, second)]
+    agreed = rank_agreement(pd.concat(means, ignore_index=True))
+    found = administration_differences(agreed, first.administration, second.administration)
+    return asked.merge(found, on=names, how="left").assign(temperature=one.temperature)
 
 
 def parsed_runs(answers: pd.DataFrame) -> pd.DataFrame:
