@@ -256,11 +256,12 @@ def agreement(answers: pd.DataFrame, instrument: Instrument) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        As `valuestab_utils.behaviour_agreement.agreement_table`, with ``label`` and ``se``.
+        As `valuestab_utils.behaviour_agreement.agreement_table`, with ``label`` and ``se``, and n in answers.
     """
     if answers.empty:
         return pd.DataFrame()
     table = agreement_table(run_scores(answers, instrument), behaviour_areas())
+    table["n"] *= table["behaviour"].map({name: len(items) for name, items in instrument.key.items()})
     return _labelled(table.rename(columns={"standard_error": "se"}), "population")
 
 

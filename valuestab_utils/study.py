@@ -19,6 +19,7 @@ from valuestab_utils.conversations import load_conversations, simulate_together
 from valuestab_utils.errors import ValuestabError, check_known
 from valuestab_utils.figure_files import save_figure, skip_figure
 from valuestab_utils.inductions import CONDITIONS, needs_questionnaire
+from valuestab_utils.inductions import CONDITIONS
 from valuestab_utils.instruments import Instrument, load_pvq40
 from valuestab_utils.labels import population_label
 from valuestab_utils.loading import load_model
@@ -482,6 +483,8 @@ def _format(respondent: Respondent, name: str) -> str:
 
 
 def _sizes(experiment: Experiment) -> list[tuple[int, str]]:
+    if experiment.population in CONDITIONS:
+        return [(len(experiment.personas) * len(experiment.seeds), "run")]
     who = "permutation" if experiment.population == NO_PERSONA else "persona"
     sizes = [(len(experiment.personas), who), (len(experiment.topics), "topic"), (len(experiment.seeds), "seed")]
     return [*sizes, (experiment.n_messages, "message")]
