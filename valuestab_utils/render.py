@@ -121,15 +121,15 @@ def render_formats(study: Study, item: int) -> tuple[str, pd.DataFrame]:
     return text, table
 
 
-def render_conditions(study: Study, part: str) -> tuple[str, pd.DataFrame]:
-    """What the studied model is sent first in each condition of a part, in each way of asking.
+def render_conditions(study: Study, *parts: str) -> tuple[str, pd.DataFrame]:
+    """What the studied model is sent first in each condition of some parts, in each way of asking.
 
     Parameters
     ----------
     study : Study
         Of paper 002 or 004; what a prompt shows of the model's own words must be there.
-    part : str
-        One of `valuestab_utils.profiles.PARTS`.
+    parts : str
+        Of `valuestab_utils.profiles.PARTS`.
 
     Returns
     -------
@@ -142,7 +142,7 @@ def render_conditions(study: Study, part: str) -> tuple[str, pd.DataFrame]:
     shown: dict[tuple[str, str, str], tuple[str, str]] = {}
     for m in study.measurements:
         names = (m.experiment.population, m.instrument.name, m.administration)
-        if m.part != part or m.experiment.model != study.tested_model or names in shown:
+        if m.part not in parts or m.experiment.model != study.tested_model or names in shown:
             continue
         session, respondent = m.experiment.sessions[0], study.respondent(m.experiment)
         said = texts_before(m.experiment.only(session), study.results_dir, m.filled)[session.key]
