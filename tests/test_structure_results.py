@@ -303,3 +303,12 @@ def test_sentences_say_what_the_tables_hold():
     table = pd.DataFrame(rows, columns=columns).assign(label="m", published=False)
     said = findings.of_agreement(table)
     assert said.startswith("m: rho 0.31 (") and " to 0.92 (" in said and said.endswith("p < 0.05 in 1 of 2.")
+
+
+def test_counting_is_told_from_answering():
+    counts = [i % 6 + 1 for i in range(57)]
+    table = pd.concat([frame(counts, "serial", 0.7), frame(np.full(57, 3.0), "batch", 0.7)])
+    table.loc[table.index[0], "answer"] = np.nan  # in both: neither it nor the one after it counts
+    shares = results.counting(table).set_index("administration")["share_counted"]
+    assert shares["serial"] == 1 and shares["batch"] == 0
+    assert results.counting(pd.DataFrame()).empty

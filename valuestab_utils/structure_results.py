@@ -290,6 +290,30 @@ def parsed_runs(answers: pd.DataFrame) -> pd.DataFrame:
     return _labelled(pd.DataFrame(rows))
 
 
+def counting(answers: pd.DataFrame) -> pd.DataFrame:
+    """How often an answer is one more than the answer before it (1 after 6), in each way of asking.
+
+    Somebody who reads the items does so in about a sixth of them; a small model may count 1, 2, 3, ... whatever is asked.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        Of the part administrations, items in the order in which they were asked.
+
+    Returns
+    -------
+    DataFrame
+        label, condition, administration, temperature, share_counted (0 to 1; NaN without two answers in a row).
+    """
+    if answers.empty:
+        return answers
+    codes = answers["answer"].astype(float)
+    before = codes.groupby([answers[name] for name in (*_KEYS, "persona", "seed")]).shift()
+    counted = (codes == before % 6 + 1).where(codes.notna() & before.notna())
+    table = answers[_KEYS].assign(share_counted=counted.astype(float))
+    return _labelled(table.groupby(_KEYS, sort=False, as_index=False)["share_counted"].mean(), with_way=False)
+
+
 def on_common_runs(answers: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     """Answers of all ways of asking, cut to the runs that were asked in each of them: only these can be compared.
 
