@@ -97,7 +97,7 @@ def test_the_command_line_and_a_failed_notebook(tmp_path, monkeypatch, capsys):
     raising = "import os\nraise RuntimeError('x' * 275 + os.environ['HF_TOKEN'])"  # longer than what is shown of it
     write_notebook(tmp_path / "notebooks", "01_first", PRINTING, raising, parameters='profile = "quick"')
     monkeypatch.setattr(driver, "prepare_model", lambda *_: "run")
-    monkeypatch.setattr(driver.reproduce, "__defaults__", (tmp_path / "notebooks", ()))
+    monkeypatch.setattr(driver.reproduce, "__defaults__", (tmp_path / "notebooks", (), "stability"))
     output = tmp_path / "output"
     assert driver.main(["--output", str(output)]) == 1
     said = capsys.readouterr()

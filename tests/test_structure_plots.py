@@ -62,7 +62,7 @@ def test_each_rho_stands_under_its_prompt_and_temperature():
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "0", "0.7"]
     texts = {text.get_position(): text.get_text() for text in axes.texts[:6]}
     assert texts == {(0, 0): "×", (1, 0): "(0.30)", (2, 0): "0.80", (0, 1): "-0.13", (1, 1): "–", (2, 1): "–"}
-    assert [text.get_text() for text in axes.texts[6:]] == ["basic", "names"]
+    assert [text.get_text() for text in axes.texts[6:]] == ["basic\nprompt", "names"]
     assert sum(patch.get_hatch() == "////" for patch in axes.patches) == 3
     assert axes.images[0].get_clim() == (-1, 1)
 
@@ -126,7 +126,7 @@ def test_each_structure_has_a_point_with_its_interval():
     figure = ssd_bars(table)
     basic, names = figure.axes
     assert ticks(basic) == ["mine letters, to the theory's circle", "theirs batch, to people"]
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["basic", "names"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["basic\nprompt", "names"]
     interval, point, _ = names.lines
     np.testing.assert_allclose(interval.get_xdata(), [0.3, 0.6])
     assert point.get_xdata() == [0.4] and point.get_markerfacecolor() != "white"

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from valuestab_utils.errors import ValuestabError, check_known
@@ -29,7 +29,7 @@ class Topic:
 
     topic: str
     first_message: str | None
-    temperature: float | None = None
+    temperature: float | None = field(default=None, repr=False)
 
 
 def load_topics(names: Sequence[str] | None = None, path: str | Path | None = None) -> tuple[Topic, ...]:
