@@ -67,8 +67,8 @@ def plan_table(study: Study) -> pd.DataFrame:
         One row a measurement: ``part``, ``instrument``, ``model``, ``format``, ``population``, ``orders``, ``asked``
         (by letters, or another administration with its temperature), ``messages``; ``sessions`` and how many are
         ``missing`` in the results folder (what an earlier row has too is counted there); of the missing ones
-        ``queries`` (items times orders), ``unique_tokens`` (each token that all prompts of a session share counted once) and
-        ``naive_tokens`` (each prompt whole), both with messages of
+        ``queries`` (items times orders), ``unique_tokens`` (each token that all prompts of a session share counted
+        once) and ``naive_tokens`` (each prompt whole), both with messages of
         `valuestab_utils.conversations.MAX_NEW_TOKENS`.
     """
     rows: list[dict] = []

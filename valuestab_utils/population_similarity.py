@@ -17,7 +17,7 @@ def values_similarity(scores: np.ndarray, coordinates: np.ndarray) -> float:
     """1 minus the Procrustes disparity between the map of the ten values and a reference.
 
     The paper's formula is missing from the text at hand, which says that it follows from the normalised disparity and
-    is higher for more alike structures. Unlike a correlation it is above 0 for noise: about 0.15, at times 0.5.
+    is higher for more alike structures. Unlike a correlation it is above 0 for noise.
 
     Parameters
     ----------

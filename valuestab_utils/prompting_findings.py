@@ -4,6 +4,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from valuestab_utils.structure_findings import of_maps
+
+__all__ = [
+    "lines", "of_agreement", "of_correlations", "of_maps", "of_opposites", "of_politics", "of_signs", "of_similarities",
+    "summary",
+]
 NOTHING = "Nothing of this was run."
 NO_HUMANS = "There are no human data to compare with."
 
@@ -43,15 +49,6 @@ def of_signs(table: pd.DataFrame) -> str:
     return f"{int(known['reproduced'].astype(bool).sum())} of {len(known)} published signs are reproduced." + (
         f" {len(table) - len(known)} correlations are undefined." if len(known) < len(table) else ""
     )
-
-
-def of_maps(points: pd.DataFrame) -> str:
-    """The population whose map is nearest to people's."""
-    known = points.dropna(subset="disparity").drop_duplicates("panel") if len(points) else points
-    if known.empty:
-        return "No map is defined: a value does not vary."
-    best = known.sort_values("disparity").iloc[0]
-    return f"Nearest to people: {best.panel} (SSD {best.disparity:.2f}), of {len(known)} populations."
 
 
 def of_correlations(table: pd.DataFrame) -> str:

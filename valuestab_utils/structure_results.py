@@ -242,8 +242,8 @@ def differences(all_scored: Sequence[Scored]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The columns of `valuestab_utils.value_hierarchy.administration_differences`, ``first`` and ``second`` (the ways),
-        ``n_runs`` that are compared (with 0, nothing is), ``label``, ``condition`` and ``published``.
+        The columns of `valuestab_utils.value_hierarchy.administration_differences`, ``first`` and ``second`` (the
+        ways), ``n_runs`` that are compared (with 0, nothing is), ``label``, ``condition`` and ``published``.
     """
     tables = []
     for ways in _WAYS_COMPARED:
@@ -293,7 +293,8 @@ def parsed_runs(answers: pd.DataFrame) -> pd.DataFrame:
 def counting(answers: pd.DataFrame) -> pd.DataFrame:
     """How often an answer is one more than the answer before it (1 after 6), in each way of asking.
 
-    Somebody who reads the items does so in about a sixth of them; a small model may count 1, 2, 3, ... whatever is asked.
+    Somebody who reads the items does so in about a sixth of them; a small model may count 1, 2, 3, ... whatever is
+    asked.
 
     Parameters
     ----------

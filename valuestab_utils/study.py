@@ -19,7 +19,6 @@ from valuestab_utils.conversations import load_conversations, simulate_together
 from valuestab_utils.errors import ValuestabError, check_known
 from valuestab_utils.figure_files import save_figure, skip_figure
 from valuestab_utils.inductions import CONDITIONS, needs_questionnaire
-from valuestab_utils.inductions import CONDITIONS
 from valuestab_utils.instruments import Instrument, load_pvq40
 from valuestab_utils.labels import population_label
 from valuestab_utils.loading import load_model
