@@ -20,7 +20,6 @@ from valuestab_utils.population_similarity import (
 from valuestab_utils.prompting_tables import (
     average_behaviour,
     behaviour_similarity_table,
-    by_model,
     values_similarity_table,
     weights_table,
 )
@@ -218,10 +217,6 @@ def test_tables_of_all_populations():
     table = values_similarity_table(values, weights, references_10(), 0.0, n_iterations=3, n_samples=100)
     likeness = table[(table["weighting"] == "Uniform") & (table["reference"] == "theory")].iloc[0]
     assert likeness["mean"] > 0.8 and likeness["low"] <= likeness["mean"] <= likeness["high"]
-    wide = by_model(table[table["reference"] == "human"], "weighting")
-    assert list(wide.columns) == [*WEIGHTINGS, "average"] and len(wide) == 2
-    with pytest.raises(ValuestabError, match="several rows"):
-        by_model(table, "weighting")
 
     known = pd.DataFrame({"Contribution": np.nan}, index=list(VALUES))
     known.loc[["Universalism", "Power", "Benevolence", "Achievement"], "Contribution"] = [0.5, -0.5, 0.4, -0.4]

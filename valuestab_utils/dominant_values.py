@@ -5,12 +5,12 @@ from pathlib import Path
 import pandas as pd
 
 from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.inductions import NO_VALUE
 from valuestab_utils.instruments import VALUES
 from valuestab_utils.paths import DATA
 from valuestab_utils.value_circle import spelled
 from valuestab_utils.value_references import USER_REFERENCE, read_table
 
-NO_VALUE = "none"  # of people: no dominant value; of runs: no value prompt
 GROUPS = (*VALUES, NO_VALUE)
 SHARES_FILE = USER_REFERENCE / "dominant_value_shares.csv"
 DERIVED_SHARES = (

@@ -25,7 +25,7 @@ PROMPTING = ("value_prompts", "value_names", "filled_questionnaire", "value_prom
 CONDITIONS = (*STRUCTURE, *PROMPTING)
 MOST_RUNS = 300  # of each condition of paper 002
 MOST_REPEATS = 100  # of each value prompt; how many paper 004 has is missing from the text at hand
-NO_VALUE = "none"  # the group of runs without a value prompt
+NO_VALUE = "none"  # the group of runs without a value prompt, who stand for people without a dominant value
 
 # The prompts of paper 002, letter for letter (section 3.1): "please answer" in two of them, "please rate" in three.
 _BASIC = (

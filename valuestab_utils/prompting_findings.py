@@ -1,13 +1,11 @@
 """What notebook 07 found, in sentences made from its tables and from nothing else."""
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from valuestab_utils.structure_findings import of_maps
 
 __all__ = [
-    "lines", "of_agreement", "of_correlations", "of_maps", "of_opposites", "of_politics", "of_signs", "of_similarities",
+    "of_agreement", "of_correlations", "of_maps", "of_opposites", "of_politics", "of_signs", "of_similarities",
     "summary",
 ]
 NOTHING = "Nothing of this was run."
@@ -148,8 +146,3 @@ def _told(table: pd.DataFrame, column: str) -> list[str]:
 def _similarity(row: pd.Series) -> str:
     interval = f" [{row.low:.2f}, {row.high:.2f}]" if "low" in row and pd.notna(row.low) else ""
     return f"{row['mean']:.2f}{interval} ({row['row']})"
-
-
-def lines(sentences: Sequence[str]) -> str:
-    """Sentences as paragraphs, for a notebook's output."""
-    return "\n".join(dict.fromkeys(sentences))

@@ -21,8 +21,8 @@ from valuestab_utils.prompting_tables import (
     values_similarity_table,
     weights_table,
 )
-from valuestab_utils.prompts import LETTERS
 from valuestab_utils.published_values import published_similarities
+from valuestab_utils.run_answers import tells_probabilities, without_probabilities
 from valuestab_utils.run_scores import RunScores, run_scores
 from valuestab_utils.simulated_populations import sample_runs
 from valuestab_utils.texts_before import FILLED_AT
@@ -86,7 +86,7 @@ def prompted(answers: pd.DataFrame, instruments: Mapping[str, Instrument]) -> Pr
             "Without the PVQ-40 there are no values to go with behaviour: run the part prompting, condition "
             "value_prompts, with it."
         )
-    told = all(_tells_probabilities(rows, instruments[name]) for name, rows in answers.groupby("instrument"))
+    told = all(tells_probabilities(rows, instruments[name]) for name, rows in answers.groupby("instrument"))
     of = {name: run_scores(_readable(answers, told), own) for name, own in instruments.items() if name in there}
     shares, label = dominant_value_shares()
     temperature = TEMPERATURE if told else 0.0
@@ -196,7 +196,7 @@ def primed_similarities(
     own = [b.take(_are_among(b.runs, common)) for b in study.behaviours if b.instrument.name in names]
     tables = [_similarities(own_values, own, study.weights, weighting, study.temperature)]
     for condition, rows in primed.groupby("population", sort=False):
-        told = all(_tells_probabilities(of, instruments[name]) for name, of in rows.groupby("instrument"))
+        told = all(tells_probabilities(of, instruments[name]) for name, of in rows.groupby("instrument"))
         readable = _readable(rows, told)
         behaviours = [run_scores(readable, instruments[name]) for name in dict.fromkeys(rows["instrument"])]
         weights = study.weights.assign(population=condition)
@@ -306,7 +306,7 @@ def _similarities(
 def _filled_in(answers: pd.DataFrame, instrument: Instrument) -> RunScores | None:
     """What the runs of models that tell probabilities filled in, whatever models stand beside them."""
     rows = answers[answers["instrument"] == instrument.name]
-    tell = [of for _, of in rows.groupby(["model", "format"], sort=False) if _tells_probabilities(of, instrument)]
+    tell = [of for _, of in rows.groupby(["model", "format"], sort=False) if tells_probabilities(of, instrument)]
     if not tell:
         return None
     runs = run_scores(pd.concat(tell, ignore_index=True), instrument)
@@ -356,14 +356,9 @@ def _runs_of(runs: RunScores, model: str, format: str) -> RunScores:
     return runs.take(((runs.runs["model"] == model) & (runs.runs["format"] == format)).to_numpy())
 
 
-def _tells_probabilities(rows: pd.DataFrame, instrument: Instrument) -> bool:
-    letters = [f"logprob_{letter}" for letter in LETTERS[: len(instrument.options)]]
-    return bool(set(letters) <= set(rows) and rows[letters].notna().all(axis=None))
-
-
 def _readable(answers: pd.DataFrame, told: bool) -> pd.DataFrame:
     """Without probabilities where those of some letters are missing: then only the answers themselves count."""
-    return answers if told else answers.drop(columns=[name for name in answers if name.startswith("logprob_")])
+    return answers if told else without_probabilities(answers)
 
 
 def _labelled(table: pd.DataFrame, row: str) -> pd.DataFrame:

@@ -164,36 +164,6 @@ def behaviour_similarity_table(
     return pd.DataFrame(rows, columns=[*_NAMES, "instrument", "human_label", "n_cells", *_FOUND])
 
 
-def by_model(table: pd.DataFrame, columns: str) -> pd.DataFrame:
-    """One row a model, as the paper prints its tables, with averages.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Long, one row for each model, format and entry of `columns` (select the rest first).
-    columns : str
-        "weighting" (Table 1), "instrument" (Tables 2 and 4) or "population" (Tables 3 and 5, from
-        `average_behaviour`).
-
-    Returns
-    -------
-    DataFrame
-        Rows model and format, and "average"; the entries, and "average" over those that are defined.
-
-    Raises
-    ------
-    ValuestabError
-        If something stands there twice: another column distinguishes it.
-    """
-    if table.duplicated(["model", "format", columns]).any():
-        raise ValuestabError(f"A model has several rows for one {columns}: select one weighting and one condition.")
-    wide = table.pivot(index=["model", "format"], columns=columns, values="mean")
-    wide = wide.reindex(index=table.set_index(["model", "format"]).index.unique(), columns=table[columns].unique())
-    wide["average"] = wide.mean(axis=1)
-    wide.loc[("average", ""), :] = wide.mean(axis=0)
-    return wide.rename_axis(columns=None)
-
-
 def average_behaviour(table: pd.DataFrame) -> pd.DataFrame:
     """Mean over instruments of the behaviour similarity (Tables 3 and 5, long).
 

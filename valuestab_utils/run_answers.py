@@ -41,6 +41,17 @@ def run_and_item(rows: pd.DataFrame, instrument: Instrument) -> tuple[np.ndarray
     return run, positions.to_numpy(dtype=int)
 
 
+def tells_probabilities(rows: pd.DataFrame, instrument: Instrument) -> bool:
+    """Whether every answer has the probabilities of all letters, so that others can be drawn."""
+    letters = [f"logprob_{letter}" for letter in LETTERS[: len(instrument.options)]]
+    return bool(set(letters) <= set(rows) and rows[letters].notna().all(axis=None))
+
+
+def without_probabilities(rows: pd.DataFrame) -> pd.DataFrame:
+    """Answers as they were given, and nothing else to read them by."""
+    return rows.drop(columns=[name for name in rows if name.startswith("logprob_")])
+
+
 def probabilities_by_code(rows: pd.DataFrame, instrument: Instrument) -> np.ndarray | None:
     """Probabilities over the options of each row, in the order of the codes, summing to 1; NaN where missing.
 

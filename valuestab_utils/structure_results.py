@@ -11,8 +11,8 @@ from valuestab_utils.anchor_curve import anchor_tables
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.instruments import Instrument
 from valuestab_utils.labels import population_label, respondent_label
-from valuestab_utils.prompts import LETTERS
 from valuestab_utils.published_values import published_agreement, published_disparities, published_means_19
+from valuestab_utils.run_answers import tells_probabilities, without_probabilities
 from valuestab_utils.run_scores import RunScores, run_scores, same_runs
 from valuestab_utils.structure_tables import map_points, structure_table
 from valuestab_utils.value_hierarchy import (
@@ -57,21 +57,20 @@ def scored(answers: pd.DataFrame, instrument: Instrument) -> list[Scored]:
     found: list[Scored] = []
     if answers.empty:
         return found
-    check_one_wording(answers)
+    _check_one_wording(answers)
     ways = answers.groupby(["administration", "temperature"], dropna=False, sort=False)
     for (administration, temperature), rows in ways:
         if administration != "letters":
             found.append(Scored(run_scores(rows, instrument), float(temperature)))
             continue
         told = rows.groupby(["model", "format"], sort=False)
-        letters = [f"logprob_{letter}" for letter in LETTERS[: len(instrument.options)]]
-        with_probabilities = [name for name, of in told if of[letters].notna().all(axis=None)]
+        with_probabilities = [name for name, of in told if tells_probabilities(of, instrument)]
         whole = rows.set_index(["model", "format"]).index.isin(with_probabilities)
         for part, temperatures in ((rows[whole], TEMPERATURES), (rows[~whole], TEMPERATURES[:1])):
             if part.empty:
                 continue
             if temperatures != TEMPERATURES:
-                part = part.drop(columns=letters)
+                part = without_probabilities(part)
             runs = run_scores(part, instrument)
             found += [Scored(runs, t) for t in temperatures]
     return found
@@ -345,14 +344,8 @@ def on_common_runs(answers: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     return both[ways == of_run].reset_index(drop=True)
 
 
-def check_one_wording(answers: pd.DataFrame) -> None:
-    """Refuse answers to different texts of the questionnaire in one table.
-
-    Raises
-    ------
-    ValuestabError
-        If there are several.
-    """
+def _check_one_wording(answers: pd.DataFrame) -> None:
+    """Refuse answers to different texts of the questionnaire in one table."""
     versions = answers["instrument_version"].unique()
     if len(versions) > 1:
         raise ValuestabError(f"The answers are to {len(versions)} texts of the questionnaire: compare those of one.")
