@@ -158,6 +158,7 @@ def test_a_folder_is_loaded_with_its_own_format_and_sampling(folder):
         "dtype": "float32",
         "chat_template": model.template.digest,
         "sampling": {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0},
+        "sampler": 2,
     }
     assert load_model(str(folder), dtype="bfloat16").settings["dtype"] == "bfloat16"
 

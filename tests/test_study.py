@@ -11,6 +11,7 @@ from tiny import byte_tokenizer, llama
 
 from valuestab_utils import profiles, study
 from valuestab_utils.controls import RandomRespondent, SyntheticRespondent
+from valuestab_utils.draws import SAMPLER
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.paths import DATA, ROOT
 from valuestab_utils.profiles import load_profile
@@ -518,7 +519,25 @@ def test_models_in_the_results_folder_stand_beside(small_study, loaded, tmp_path
         small_study({}, compare=["othr"]).answers()
 
 
+@pytest.mark.parametrize("compare", [["other"], ["all"]])
+def test_results_of_another_sampler_do_not_stand_beside(small_study, loaded, compare):
+    loaded.give = lambda: Named("other", dtype="float32", sampler=SAMPLER)
+    small_study({}).answers()
+    loaded.give = FakeRespondent
+    assert set(small_study({}, compare=compare).answers()["model"]) == {"fake", "other"}
+    for file in small_study({}).results_dir.glob("other/**/_settings.json"):
+        settings = json.loads(file.read_text())
+        del settings["sampler"]  # as before it had a version
+        file.write_text(json.dumps(settings))
+    with pytest.raises(ValuestabError, match="results in .*other.* are of version 1 of the sampler.*leave it out"):
+        small_study({}, compare=compare).answers()
+
+
 class Named(FakeRespondent):
-    def __init__(self, name):
+    def __init__(self, name, **own_settings):
         super().__init__()
-        self.name = name
+        self.name, self.own_settings = name, own_settings
+
+    @property
+    def settings(self):
+        return super().settings | self.own_settings

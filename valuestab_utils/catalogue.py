@@ -7,9 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from valuestab_utils import administration
+from valuestab_utils.draws import SAMPLER
 from valuestab_utils.errors import ValuestabError, check_known
 from valuestab_utils.measurements import Measurement
 from valuestab_utils.prompts import FORMATS
+from valuestab_utils.store import Folder
 
 ALL = "all"
 
@@ -41,7 +43,7 @@ def stored_answers(
     ------
     ValuestabError
         If a model that is named has no results, or lacks some of the sessions; with "all", such a model is left
-        out instead (it may be running just now).
+        out instead (it may be running just now). If results are of another version of the sampler.
     """
     if not compare:
         return []
@@ -60,10 +62,22 @@ def stored_answers(
                     continue
                 if model not in named and folder.missing(other.sessions):
                     continue
+                _check_sampler(folder)
                 answers = administration.load(there_too, results_dir)
                 found[place] = answers.assign(asked_after=other.n_messages)
     _check_all_found(named, found)
     return list(found.values())
+
+
+def _check_sampler(folder: Folder) -> None:
+    settings = folder.settings()
+    # Only what runs on this machine's engine has a dtype: controls and services sample by themselves.
+    if settings.get("dtype") and settings.get("sampler") != SAMPLER:
+        raise ValuestabError(
+            f"The results in {folder.path} are of version {settings.get('sampler', 1)} of the sampler, which is "
+            f"{SAMPLER} now, and the two must not mix: run that model anew in another results_dir, or leave it out of "
+            "compare."
+        )
 
 
 def _check_all_found(named: Sequence[str], found: dict) -> None:

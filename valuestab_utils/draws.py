@@ -13,6 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+# Of the distribution that is drawn from, in the settings of results: those of another version are refused. Version 1
+# took its noise from float32 numbers, which are exactly 0 once in 2^23, and then drew that token whatever its logit.
+SAMPLER = 2
+
 # Largest distance, in logits, that batching can open between two logits in fp32 (seen: below 1e-4), doubled.
 _ROUNDING = 2e-4
 _NUCLEUS_ROUNDING = 1e-4  # the same for the cumulative probability at the nucleus' edge
@@ -41,7 +45,7 @@ class Sampling:
 
 
 def draw(
-    logits: torch.Tensor, noise: torch.Tensor, sampling: Sampling, seen: torch.Tensor | None = None
+    logits: torch.Tensor, gumbel: torch.Tensor, sampling: Sampling, seen: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw a token for each row: the largest of logit / temperature + Gumbel noise, inside top-k and nucleus.
 
@@ -49,8 +53,8 @@ def draw(
     ----------
     logits : Tensor, shape (B, V)
         Raw logits of the step.
-    noise : Tensor, shape (B, V)
-        Standard exponential; each row from the message's own stream.
+    gumbel : Tensor, shape (B, V)
+        Standard Gumbel noise; each row from the message's own stream.
     sampling : Sampling
     seen : Tensor of bool, shape (B, V), optional
         Tokens that a row has in its prompt or text, for the repetition penalty.
@@ -67,7 +71,7 @@ def draw(
     if sampling.temperature == 0:
         best = logits.topk(2)
         return best.indices[:, 0], best.values[:, 0] - best.values[:, 1] < _ROUNDING
-    logits, gumbel, ids = logits / sampling.temperature, -torch.log(noise), None
+    logits, ids = logits / sampling.temperature, None
     if sampling.top_k:
         logits, ids = logits.topk(min(sampling.top_k, logits.shape[1]))
         gumbel = gumbel.gather(1, ids)
@@ -113,7 +117,7 @@ def _nearer_than(margin: float, best: torch.Tensor) -> torch.Tensor:
 
 
 class Noise:
-    """Standard exponential noise of a batch of messages, one row a message and step, from their own generators.
+    """Standard Gumbel noise of a batch of messages, one row a message and step, from their own generators.
 
     On a GPU, the next step's noise is drawn by threads while the model computes.
 
@@ -148,7 +152,9 @@ class Noise:
             self._threads.shutdown()
 
     def _draw(self, i: int) -> np.ndarray:
-        return self.generators[i].standard_exponential(self.n_tokens, dtype=np.float32)
+        # In float64, whose smallest steps are at 2^-53, and never 0, whose logarithm would win against any logit.
+        exponential = self.generators[i].standard_exponential(self.n_tokens)
+        return -np.log(np.maximum(exponential, 2.0**-53)).astype(np.float32)
 
 
 class Seen:

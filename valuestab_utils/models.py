@@ -11,6 +11,7 @@ import torch
 from valuestab_utils import quantization, shared_prefix
 from valuestab_utils.chat_template import ChatTemplate, encode
 from valuestab_utils.device_memory import MOST_MESSAGES, in_parts, messages_at_once
+from valuestab_utils.draws import SAMPLER
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.growing_prefix import GrowingPrefix, can_be_kept
 from valuestab_utils.instruments import PVQ_OPTIONS
@@ -139,6 +140,7 @@ class LanguageModel(Respondent):
             "dtype": self.variant or str(self._model.dtype).removeprefix("torch."),
             "chat_template": self.template.digest if self.template else "none",
             "sampling": asdict(self.sampling),
+            "sampler": SAMPLER,
         } | {
             name: value
             for name, value in (("quantization", quantized), ("remote_code", self.code))

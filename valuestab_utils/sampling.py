@@ -138,15 +138,15 @@ class _Ends:
         return self.tokenizer.decode(ids, skip_special_tokens=True)
 
 
-def _draw_all(model, logits, noise, sampling: Sampling, seen: Seen | None, messages: Sequence[_Message]) -> None:
+def _draw_all(model, logits, gumbel, sampling: Sampling, seen: Seen | None, messages: Sequence[_Message]) -> None:
     """Draw the next token of each message; in fp32, close draws are decided by the message's own prompt alone."""
     there = seen.there if seen else None
-    tokens, close = (found.tolist() for found in draw(logits, noise, sampling, there))
+    tokens, close = (found.tolist() for found in draw(logits, gumbel, sampling, there))
     for row, message in enumerate(messages):
         if close[row] and logits.dtype == torch.float32:
             alone = _alone(model, message.prompt + message.drawn)[None]
             own = None if there is None else there[row : row + 1]
-            tokens[row] = draw(alone, noise[row : row + 1], sampling, own)[0].item()
+            tokens[row] = draw(alone, gumbel[row : row + 1], sampling, own)[0].item()
         message.drawn.append(tokens[row])
         message.close_calls += close[row]
 

@@ -55,6 +55,23 @@ class Folder:
         """Where the session's result is, or will be."""
         return self.path / f"{session.stem}.parquet"
 
+    def settings(self) -> dict:
+        """What decided the results in the folder.
+
+        Raises
+        ------
+        ValuestabError
+            If its ``_settings.json`` is missing or damaged.
+        """
+        file = self.path / "_settings.json"
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValuestabError(
+                f"{file} cannot be read ({error}), so nothing says what made the results beside it: put it "
+                "back, give another results_dir, or move that folder away."
+            ) from error
+
     def missing(self, sessions: Sequence[Session]) -> list[Session]:
         """Those of ``sessions`` that have no result yet."""
         return [session for session in sessions if not self.file(session).exists()]
@@ -150,13 +167,7 @@ class Folder:
         if not file.exists() and not any(self.path.glob("*.parquet")):
             text = json.dumps(now, indent=1, ensure_ascii=False) + "\n"
             _write_whole(file, lambda out: out.write(text.encode()))
-        try:
-            stored = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValuestabError(
-                f"{file} cannot be read ({error}), so nothing says what made the results beside it: put it "
-                "back, give another results_dir, or move that folder away."
-            ) from error
+        stored = self.settings()
         different = [
             f"{key} is {stored.get(key)!r} there and {now.get(key)!r} now"
             for key in {**stored, **now}
