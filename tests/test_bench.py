@@ -46,6 +46,7 @@ def test_figures_of_a_tiny_model_are_complete_and_agree(capsys, monkeypatch):
         "max_abs_diff_from_fp32",
         "letters_unlike_fp32",
         "of_these_no_near_ties",
+        "letters_tied",
         "sampled_together",
         "conversation_tok_s_batched",
         "memory_gb_s",
@@ -54,7 +55,7 @@ def test_figures_of_a_tiny_model_are_complete_and_agree(capsys, monkeypatch):
         "peak_rss_gib",
     ]
     assert figures["max_abs_logprob_diff"] < 1e-3 and figures["letters_differ"] == 0
-    differences = {name for name in figures if "diff" in name or name.endswith(("_fp32", "near_ties"))}
+    differences = {name for name in figures if "diff" in name or name.endswith(("_fp32", "near_ties", "_tied"))}
     assert all(figures[name] > 0 for name in figures.keys() - differences)
     assert figures["max_abs_diff_from_fp32"] < 1e-3 and figures["letters_unlike_fp32"] == 0
     assert "one full prompt at a time" in capsys.readouterr().out

@@ -9,8 +9,9 @@ import pytest
 import torch
 from scipy.stats import chisquare
 from tiny import byte_tokenizer, llama
-from transformers import RepetitionPenaltyLogitsProcessor
+from transformers import DynamicCache, RepetitionPenaltyLogitsProcessor
 
+from valuestab_utils import sampling
 from valuestab_utils.draws import Noise, Sampling, Seen, draw
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.prompts import cut_at_label
@@ -200,6 +201,20 @@ def test_end_of_sequence_and_labels_end_a_message(tiny):
     assert [ended[i].text for i in others] == [
         free[i].text for i in others
     ]  # dropped rows leave the rest alone
+
+
+def test_rows_that_go_on_are_selected_where_each_layer_is():
+    """With layers on several GPUs, a row ends on all of them."""
+    places = [torch.device("cpu"), torch.device("meta")]
+    decoder = sampling._Decoder.__new__(sampling._Decoder)
+    decoder.model, decoder.mask = SimpleNamespace(device=places[1]), torch.ones(3, 4, device=places[1])
+    decoder.cache, decoder._forward = DynamicCache(), lambda ids: ids
+    for i, place in enumerate(places):
+        keys = torch.arange(3.0, device=place)[:, None, None, None].expand(3, 2, 4, 8)
+        decoder.cache.update(keys, keys, i)
+    decoder.advance([7, 8], [0, 2])
+    assert [layer.keys.shape[0] for layer in decoder.cache.layers] == [2, 2] and decoder.mask.shape == (2, 5)
+    assert decoder.cache.layers[0].keys[:, 0, 0, 0].tolist() == [0, 2]
 
 
 def test_the_checkpoints_own_settings_do_not_warp(tiny):

@@ -30,11 +30,17 @@ def bytes_per_token(config, itemsize: int) -> int:
     288
     """
     config = config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    cache = 2 * config.num_hidden_layers * heads * width
+    cache = sum(2 * heads * width for heads, width in map(_keys, config.per_layer_config))
     inside = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-    return itemsize * (cache + 2 * config.hidden_size + 3 * inside)
+    widest = max(inside) if isinstance(inside, list) else inside
+    return itemsize * (cache + 2 * config.hidden_size + 3 * widest)
+
+
+def _keys(layer) -> tuple[int, int]:
+    """Heads that keep keys and values in a layer, and their width; layers may differ, and some models have none."""
+    heads = getattr(layer, "num_attention_heads", None) or 0
+    width = getattr(layer, "head_dim", None) or (layer.hidden_size // heads if heads else 0)
+    return getattr(layer, "num_key_value_heads", None) or heads, width
 
 
 def weight_bytes(config, dtype: torch.dtype | str) -> int:

@@ -18,6 +18,17 @@ class ValuestabError(Exception):
         super().__init__(redact(message))
 
 
+def told_by(error: Exception) -> str:
+    """What a library's error says, in a few words: its kind and its first line.
+
+    Examples
+    --------
+    >>> told_by(ValueError("No such thing.\\nMore lines."))
+    'ValueError: No such thing'
+    """
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0].rstrip('.: ')}"
+
+
 def check_known(kind: str, name: str, known: Iterable[str]) -> str:
     """Return ``name`` if it is one of ``known``; else raise an error that lists them and suggests the nearest.
 

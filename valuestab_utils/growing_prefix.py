@@ -9,6 +9,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from valuestab_utils.letters import LetterTokens, letter_logprobs, stray_token
 from valuestab_utils.scoring import Scores
+from valuestab_utils.shared_prefix import rope_set
 
 
 def can_be_kept(model, n_tokens: int) -> bool:
@@ -58,7 +59,8 @@ class GrowingPrefix:
             Of one prompt; ``n_shared`` is how many tokens were there, ``tokens_computed`` how many were not.
         """
         ids = list(ids)
-        if self._cache.get_seq_length() != len(self._ids):  # a pass before was interrupted
+        interrupted = self._cache.get_seq_length() != len(self._ids)
+        if interrupted or rope_set(self.model.config, len(self._ids)) != rope_set(self.model.config, len(ids)):
             self._ids, self._cache = [], DynamicCache(config=self.model.config)
         # What is fed must hold the positions that are scored.
         kept = min(len(os.path.commonprefix([self._ids, ids])), len(ids) - tokens.positions)

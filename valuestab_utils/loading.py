@@ -15,7 +15,7 @@ from transformers.utils.hub import resolve_revision
 from valuestab_utils import quantization, qwen1, remote_code
 from valuestab_utils.device_memory import fits_on_one_gpu
 from valuestab_utils.embedded import EMBEDDED_NAME, ensure_embedded_model
-from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.errors import ValuestabError, check_known, told_by
 from valuestab_utils.model_cards import known_models, model_card
 from valuestab_utils.models import LanguageModel, Unloaded
 
@@ -174,11 +174,10 @@ def _one_sentence(model: str):
     except ValuestabError:
         raise
     except Exception as error:  # the libraries below have no common error for what they cannot load
-        reason = (str(error).strip().splitlines() or [""])[0].rstrip(".: ")
         others = [name for name, card in known_models().items() if name != model and not card.api]
         near = difflib.get_close_matches(model, others, n=1, cutoff=0.8)
         raise ValuestabError(
-            f"Model {model!r} could not be loaded ({type(error).__name__}: {reason}): give a folder with "
+            f"Model {model!r} could not be loaded ({told_by(error)}): give a folder with "
             "config, weights and tokenizer, a hub id that this machine can reach, or a name in "
             f"data/models.yaml such as {(near or [EMBEDDED_NAME])[0]!r}."
         ) from error

@@ -1,6 +1,7 @@
 """Sampling of messages in batches, such that a text does not depend on the batch it was sampled in.
 
-Each message has its own stream of noise, and its tokens are drawn as `valuestab_utils.draws` says.
+Each message has its own stream of noise, and its tokens are drawn as `valuestab_utils.draws` says. What they are drawn
+from is, by definition, what the model says after the message's own prompt and text alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +16,8 @@ from transformers.cache_utils import DynamicLayer
 from valuestab_utils.draws import Noise, Sampling, Seen, draw
 from valuestab_utils.errors import ValuestabError
 
-__all__ = ["Sampled", "Sampling", "sample_messages"]
+__all__ = ["Sampled", "Sampling", "next_logprobs", "sample_messages"]
+
 
 @dataclass(frozen=True)
 class Sampled:
@@ -47,6 +49,7 @@ def sample_messages(
     max_new_tokens: int,
     cuts: Sequence[Callable[[str], str]] | None = None,
     told: Sequence[Callable[[], object] | None] | None = None,
+    whole: bool = False,
 ) -> list[Sampled]:
     """Sample one message for each prompt.
 
@@ -65,6 +68,8 @@ def sample_messages(
         sampling stops where it cuts something off.
     told : sequence of callable, optional
         For each prompt, what is called when its message is written (or None).
+    whole : bool
+        Compute each step of each message from its whole text, alone: for models that cannot go on with a batch.
 
     Returns
     -------
@@ -75,7 +80,7 @@ def sample_messages(
     messages = [_Message(list(prompt), cut) for prompt, cut in zip(prompts, cuts, strict=True)]
     alive = list(range(len(messages)))
     with torch.inference_mode():
-        step = _Decoder(model, prompts)
+        step = (_WholeTexts if whole else _Decoder)(model, prompts)
         logits = step.logits
         seen = Seen(prompts, logits.shape[1], logits.device) if sampling.repetition_penalty != 1 else None
         with closing(Noise(noises, logits.shape[1], logits.device)) as noise:
@@ -143,7 +148,7 @@ def _draw_all(model, logits, gumbel, sampling: Sampling, seen: Seen | None, mess
     there = seen.there if seen else None
     tokens, close = (found.tolist() for found in draw(logits, gumbel, sampling, there))
     for row, message in enumerate(messages):
-        if close[row] and logits.dtype == torch.float32:
+        if close[row] and model.dtype == torch.float32:
             alone = _alone(model, message.prompt + message.drawn)[None]
             own = None if there is None else there[row : row + 1]
             tokens[row] = draw(alone, gumbel[row : row + 1], sampling, own)[0].item()
@@ -153,13 +158,53 @@ def _draw_all(model, logits, gumbel, sampling: Sampling, seen: Seen | None, mess
 
 def _alone(model, ids: Sequence[int]) -> torch.Tensor:
     inputs = torch.tensor([list(ids)], device=model.device)
-    return model(input_ids=inputs, use_cache=False, logits_to_keep=1).logits[0, -1]
+    return _checked(model(input_ids=inputs, use_cache=False, logits_to_keep=1).logits[0, -1])
+
+
+def next_logprobs(model, prompts: Sequence[Sequence[int]], whole: bool) -> torch.Tensor:
+    """Log-probabilities of next tokens as `sample_messages` computes them, for `valuestab_utils.precision.Trials`.
+
+    Of the shortest and the longest prompt together: after the beginning of the former, after the latter when both have
+    had a token, and after the former when the latter has ended.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+    prompts : sequence of sequence of int
+        Token ids, three or more each.
+    whole : bool
+        By definition, each text whole and alone.
+
+    Returns
+    -------
+    Tensor, shape (3, V), in nats
+    """
+    short, long = list(min(prompts, key=len)), list(max(prompts, key=len))
+    with torch.inference_mode():
+        step = (_WholeTexts if whole else _Decoder)(model, [short[:-2], long[:-1]])
+        found = [step.logits[0]]
+        found.append(step.advance([short[-2], long[-1]], [0, 1])[1])
+        found.append(step.advance([short[-1]], [0])[0])
+        return torch.log_softmax(torch.stack(found).float(), -1)
 
 
 def _eos_ids(model, tokenizer) -> set[int]:
     configured = model.generation_config.eos_token_id
     ids = configured if isinstance(configured, list) else [configured]
     return {i for i in [*ids, tokenizer.eos_token_id] if i is not None}
+
+
+class _WholeTexts:
+    """What `_Decoder` gives, by definition: each row's whole text alone, and nothing kept."""
+
+    def __init__(self, model, prompts):
+        self.model, self.texts = model, [list(prompt) for prompt in prompts]
+        self.logits = torch.stack([_alone(model, text) for text in self.texts])
+
+    def advance(self, tokens: list[int], rows: list[int]) -> torch.Tensor:
+        self.texts = [[*self.texts[row], token] for row, token in zip(rows, tokens, strict=True)]
+        self.logits = torch.stack([_alone(self.model, text) for text in self.texts])
+        return self.logits
 
 
 class _Decoder:
@@ -196,13 +241,13 @@ class _Decoder:
             self.cache.update(torch.cat(keys), torch.cat(values), i)
             for cache in caches:  # free what has been copied: a batch of caches is large
                 cache.layers[i].keys = cache.layers[i].values = None
-        return self._checked(torch.cat([output.logits[:, -1] for output in outputs]))
+        return _checked(torch.cat([output.logits[:, -1] for output in outputs]))
 
     def advance(self, tokens: list[int], rows: list[int]) -> torch.Tensor:
         if len(rows) < len(self.mask):
-            index = torch.tensor(rows, device=self.model.device)
-            self.mask = self.mask[index]
-            self.cache.batch_select_indices(index)
+            index = torch.tensor(rows)  # on the CPU: layers on several GPUs each move it to their own
+            self.mask = self.mask[index.to(self.mask.device)]
+            self.cache.reorder_cache(index)  # which layers with a state know too, unlike batch_select_indices
         ids = torch.tensor(tokens, device=self.model.device)[:, None]
         self.mask = torch.cat([self.mask, torch.ones_like(ids)], 1)
         self.logits = self._forward(ids)
@@ -219,15 +264,15 @@ class _Decoder:
             logits_to_keep=1,
         )
         self.cache = out.past_key_values
-        return self._checked(out.logits[:, -1])
+        return _checked(out.logits[:, -1])
 
-    @staticmethod
-    def _checked(logits: torch.Tensor) -> torch.Tensor:
-        if torch.isnan(logits).any():
-            raise ValuestabError(
-                "The model gives NaN logits, so no text can be sampled: load it in another dtype (float32 is safest)."
-            )
-        return logits
+
+def _checked(logits: torch.Tensor) -> torch.Tensor:
+    if torch.isnan(logits).any():
+        raise ValuestabError(
+            "The model gives NaN logits, so no text can be sampled: load it in another dtype (float32 is safest)."
+        )
+    return logits
 
 
 def _left_padded(x: torch.Tensor, length: int) -> torch.Tensor:

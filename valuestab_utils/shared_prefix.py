@@ -149,16 +149,27 @@ def _mask(stems: Stems, stem_of: torch.Tensor, T: int) -> torch.Tensor:
     return torch.zeros(hidden.shape, device=hidden.device).masked_fill_(hidden, -torch.inf)
 
 
-def obstacle(model, n_tokens: int) -> str | None:
-    """Why prompts of ``n_tokens`` tokens cannot be scored on a shared prefix with this model; None if they can.
+def rope_set(config, n_tokens: int) -> int:
+    """Which of a model's sets of rotary frequencies a text of ``n_tokens`` tokens is computed with.
 
-    Such a model is scored one full prompt at a time: slower, with the same result.
+    With long RoPE (the family of Phi-3), the longest position of a call chooses between two. What was kept of a text
+    computed with one, or stands in one batch with it, is wrong for a text of the other.
     """
+    given = getattr(config.get_text_config(), "rope_parameters", None) or {}
+    kinds = [given] if "rope_type" in given else [one for one in given.values() if isinstance(one, dict)]
+    return sum(
+        n_tokens > one["original_max_position_embeddings"] for one in kinds if one.get("rope_type") == "longrope"
+    )
+
+
+def obstacle(model, n_tokens: int) -> str | None:
+    """Why the attention here is not this model's own for prompts of ``n_tokens`` tokens; None if nothing is known."""
     config = model.config.get_text_config()
-    for name in ("sliding_window", "attention_chunk_size"):
-        window = getattr(config, name, None)
-        if window is not None and getattr(config, "use_sliding_window", True) and n_tokens > window:
-            return f"its attention window ({window} tokens) is shorter than the prompt ({n_tokens} tokens)"
+    for layer in config.per_layer_config if config.is_heterogeneous else [config]:
+        for name in ("sliding_window", "attention_chunk_size"):
+            window = getattr(layer, name, None)
+            if window is not None and getattr(layer, "use_sliding_window", True) and n_tokens > window:
+                return f"its attention window ({window} tokens) is shorter than the prompt ({n_tokens} tokens)"
     if getattr(config, "attn_logit_softcapping", None):
         return "its attention logits are soft-capped"
     if getattr(model, "_is_stateful", False) or not getattr(model, "_supports_attention_backend", False):
@@ -191,20 +202,28 @@ def _attend(q, k, v, prefix_k, prefix_v, scale, mask=None):
     """One softmax over prefix and own keys, by plain matrix products; no mask: own keys are seen causally."""
     B, H, T, D = q.shape
     KV, S = k.shape[1:3]  # key-value heads, each serving H / KV query heads; own keys, a stem's included
-    q = (q * scale).reshape(B, KV, H // KV * T, D)
+    q = q.reshape(B, KV, H // KV * T, D)
     rows = q.transpose(0, 1).reshape(KV, -1, D)  # (KV, B*G*T, D): all queries of all continuations
-    to_prefix = (rows @ prefix_k[0].transpose(1, 2)).view(KV, B, H // KV * T, -1)
-    to_own = (q @ k.transpose(2, 3)).transpose(0, 1)  # (KV, B, G*T, S)
+    to_prefix = _float32_product(rows, prefix_k[0].transpose(1, 2)).view(KV, B, H // KV * T, -1) * scale
+    to_own = _float32_product(q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2)) * scale  # (B*KV, G*T, S)
+    to_own = to_own.view(B, KV, -1, S).transpose(0, 1)  # (KV, B, G*T, S)
     if mask is None:
         future = torch.ones(T, T, dtype=torch.bool, device=q.device).triu(1).repeat(H // KV, 1)
         to_own = to_own.masked_fill(future, -torch.inf)
     else:
-        to_own = to_own + mask[:, 0].repeat(1, H // KV, 1).to(q.dtype)
-    weights = torch.softmax(torch.cat([to_prefix, to_own], -1).float(), -1).to(q.dtype)
+        to_own = to_own + mask[:, 0].repeat(1, H // KV, 1)
+    weights = torch.softmax(torch.cat([to_prefix, to_own], -1), -1).to(q.dtype)
     on_prefix, on_own = weights.split([prefix_k.shape[2], S], -1)
     out = (on_prefix.reshape(KV, B * (H // KV) * T, -1) @ prefix_v[0]).view(KV, B, H // KV * T, D)
     out = out + on_own @ v.transpose(0, 1)
     return out.view(KV, B, H // KV, T, D).permute(1, 3, 0, 2, 4).reshape(B, T, H, D)
+
+
+def _float32_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Products of matrices, (N, R, D) with (N, D, C), that are not rounded to half precision."""
+    if a.device.type == "cuda" and a.dtype != torch.float32:
+        return torch.bmm(a, b, out_dtype=torch.float32)
+    return a.float() @ b.float()
 
 
 def _attend_flash(q, k, v, prefix_k, prefix_v, scale, mask=None):

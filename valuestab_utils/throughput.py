@@ -136,16 +136,20 @@ def numerics(
     best = exact.topk(2).values
     near = best[:, 0] - best[:, 1] < NEAR
     turned = found.argmax(1) != exact.argmax(1)
+    first, second = found.topk(2).values.T
+    ties = int((first == second).sum())
     print(
         f"{tested.settings['dtype']} in batches against float32 alone: log-probabilities of letters differ by "
         f"{off.median():.2g} nats (median), {off.max():.2g} (largest); {int(turned.sum())} of {len(turned)} letters "
-        f"differ, {int((turned & ~near).sum())} of them where fp32's two likeliest are {NEAR} nats apart or more"
+        f"differ, {int((turned & ~near).sum())} of them where fp32's two likeliest are {NEAR} nats apart or more; "
+        f"{ties} have two likeliest"
     )
     return {
         "median_abs_diff_from_fp32": float(f"{off.median():.2g}"),
         "max_abs_diff_from_fp32": float(f"{off.max():.2g}"),
         "letters_unlike_fp32": int(turned.sum()),
         "of_these_no_near_ties": int((turned & ~near).sum()),
+        "letters_tied": ties,
     }
 
 

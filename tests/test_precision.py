@@ -1,0 +1,162 @@
+"""Half precision rounds no logits, and fast ways are held to float32."""
+
+import copy
+
+import pytest
+import torch
+from architectures import build
+from tiny import byte_tokenizer, llama
+
+from valuestab_utils.letters import letter_tokens
+from valuestab_utils.precision import Trials, float32_logits, in_float32, largest_difference
+from valuestab_utils.scoring import score_on_shared_prefix, score_one_by_one
+
+TOKENIZER = byte_tokenizer()
+LETTERS = letter_tokens(TOKENIZER, "ABCDEF")
+
+
+def drawn(*shape, seed=1):
+    return torch.randint(5, len(TOKENIZER), shape, generator=torch.Generator().manual_seed(seed))
+
+
+def in_half(dtype=torch.bfloat16, **config):
+    """A model in half precision, and the same weights in float32."""
+    half = llama(TOKENIZER, **config).to(dtype)
+    return half, copy.deepcopy(half).float()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("bias", [False, True])
+def test_logits_are_the_output_layers_in_float32(dtype, bias):
+    model, _ = in_half(dtype, num_hidden_layers=1)
+    if bias:
+        model.lm_head.bias = torch.nn.Parameter(torch.randn(len(TOKENIZER)).to(dtype))
+    ids = drawn(3, 40)
+    with torch.inference_mode():
+        hidden = model.model(ids)[0].float()
+        exact = hidden @ model.lm_head.weight.float().t() + (model.lm_head.bias.float() if bias else 0)
+        assert model(ids).logits.dtype == dtype
+        logits = float32_logits(model)(ids).logits
+        assert logits.dtype == torch.float32 and (logits - exact).abs().max() < 1e-5
+        some = model(ids, logits_to_keep=torch.tensor([3, 7])).logits
+        assert (some - logits[:, [3, 7]]).abs().max() < 1e-5
+    assert model.dtype == dtype
+
+
+def test_letters_that_differ_by_less_than_half_precision_shows_are_no_ties():
+    """Rounded, all six letters had one logit, and A was always chosen."""
+    model, _ = in_half()
+    letters = [ids[0] for ids in LETTERS.alone]
+    weights = model.lm_head.weight.data
+    weights[letters] = weights[letters[0]].clone()
+    weights[letters, 0] = 0.125 + torch.arange(6).to(weights) * 2**-9
+    ids = drawn(40, 30).tolist()
+    rounded = score_one_by_one(model, ids, LETTERS).logprobs
+    best = rounded.topk(2).values
+    assert (best[:, 0] == best[:, 1]).float().mean() > 0.5
+    found = score_one_by_one(float32_logits(model), ids, LETTERS).logprobs
+    best = found.topk(2).values
+    assert (best[:, 0] > best[:, 1]).all()
+    with torch.inference_mode():
+        first = model.model(torch.tensor(ids))[0][:, -1, 0]
+    assert torch.equal(found.argmax(1) == 5, first > 0)  # F has the largest first weight, A the smallest
+
+
+def test_attention_to_a_shared_prefix_does_not_round_its_scores():
+    """Its letters are as near to float32 as those of the model's own attention."""
+    model, exact = in_half(initializer_range=0.3)
+    beginning = drawn(200).tolist()
+    ids = [beginning + drawn(20, seed=n).tolist() for n in range(2, 42)]
+    float32_logits(model)
+    reference = score_one_by_one(exact, ids, LETTERS).logprobs
+    alone = (score_one_by_one(model, ids, LETTERS).logprobs - reference).square().mean().sqrt()
+    shared = (score_on_shared_prefix(model, ids, LETTERS).logprobs - reference).square().mean().sqrt()
+    assert shared < 1.2 * alone
+
+
+@pytest.mark.parametrize("name", ["llama", "mixtral", "qwen3_next", "gpt2", "gemma3_text", "phi"])
+def test_a_model_in_half_precision_computes_in_float32_while_it_is_asked_to(name):
+    half = float32_logits(build(name, len(TOKENIZER)).to(torch.bfloat16))
+    exact, ids = copy.deepcopy(half).float(), drawn(2, 30)
+    before = {key: (tensor, tensor.clone()) for key, tensor in half.state_dict().items()}
+    with torch.inference_mode():
+        rounded = half(ids).logits
+        with in_float32(half):
+            assert (half(ids).logits - exact(ids).logits).abs().max() < 1e-5
+        assert half(ids).logits.equal(rounded)
+        with pytest.raises(KeyboardInterrupt), in_float32(half):
+            hook = half.get_output_embeddings().register_forward_hook(interrupt)
+            half(ids)
+        hook.remove()
+        assert half(ids).logits.equal(rounded)
+    for key, tensor in half.state_dict().items():
+        assert tensor.dtype == before[key][1].dtype and tensor.equal(before[key][1])
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+LOGPROBS = torch.log_softmax(torch.tensor([[2.0, 1.0, -1.0], [0.0, 3.0, 1.0]]), -1)
+
+
+def trial(model, fast_off, definition_off=(0.0, 0.0)):
+    """A trial of a way that is so many nats off in half precision and in float32, as the definition may be."""
+
+    def log_probabilities(off):
+        found = LOGPROBS.clone()
+        found[0, 1] += off[model.dtype == torch.float32]
+        return found
+
+    return Trials().passes(model, "so", 10, lambda: log_probabilities(fast_off), lambda: log_probabilities(definition_off))
+
+
+def test_rounding_in_half_precision_is_no_error_and_an_error_is_no_rounding():
+    """A mixture of experts may be off by more than any constant: what float32 shows decides."""
+    model, exact = in_half()
+    assert trial(model, (0.4, 0.0)) and not trial(model, (0.7, 0.0))
+    assert trial(model, (0.7, 0.0), (-0.3, 0.0))  # as rounding makes it, the definition's included
+    assert not trial(model, (0.3, 0.3))  # less than rounding may make, and wrong
+    assert not trial(model, (5.0, 0.0), (-0.3, 0.0))
+    assert trial(exact, (0.0, 0.0005)) and not trial(exact, (0.0, 0.002))
+
+
+def test_where_float32_cannot_be_computed_a_constant_decides(monkeypatch):
+    model, _ = in_half()
+    monkeypatch.setattr("valuestab_utils.precision.in_float32", lambda model: (_ for _ in ()).throw(RuntimeError()))
+    assert trial(model, (0.4, 0.0)) and not trial(model, (0.6, 0.0))
+
+
+def test_a_way_is_tried_again_on_much_longer_prompts_and_never_after_it_failed():
+    model, trials, tried = llama(TOKENIZER), Trials(), []
+
+    def passes(n_tokens, off=0.0):
+        def fast():
+            tried.append(n_tokens)
+            return LOGPROBS + off
+
+        return trials.passes(model, "so", n_tokens, fast, lambda: LOGPROBS)
+
+    assert passes(10) and passes(20) and passes(21) and passes(42) and tried == [10, 21]
+    assert not passes(85, 0.1) and not passes(10) and tried == [10, 21, 85]
+    assert trials.failed == {"so": "log-probabilities would be 0.1 nats off, where 0.001 are allowed"}
+
+
+def test_no_memory_is_no_reason_against_a_way():
+    def fast():
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    trials = Trials()
+    with pytest.raises(torch.OutOfMemoryError):
+        trials.passes(llama(TOKENIZER), "so", 10, fast, lambda: LOGPROBS)
+    assert not trials.failed
+
+
+def test_what_is_unlikely_does_not_count_and_nan_does():
+    found = LOGPROBS.clone()
+    found[0, 2] = -30
+    unlikely = LOGPROBS.clone()
+    unlikely[0, 2] = -20
+    assert largest_difference(found, unlikely) == 0
+    found[1, 1] = float("nan")
+    assert largest_difference(found, unlikely) == float("inf")
