@@ -176,20 +176,21 @@ class Study:
         table: pd.DataFrame,
         name: str,
         found: str,
-        part: str | None = None,
+        part: str | tuple[str, ...] | None = None,
         text: str | None = None,
     ) -> Figure | None:
         """Save a figure with the table behind it and what it shows, in `figures_dir`; gives the figure.
 
+        Of several parts, all are needed, and sample and wording are the first one's; by default the study's first.
         Where the table is empty, the figure is kept as "not part of this run". See
         `valuestab_utils.figure_files.save_figure`.
         """
-        part = part or self.measurements[0].part
+        parts = (part or self.measurements[0].part,) if not isinstance(part, tuple) else part
         if table.empty:
-            skip_figure(name, self.figures_dir, f"The part {part!r} has nothing for this figure in this run.")
+            skip_figure(name, self.figures_dir, self._nothing_of(parts))
             plt.close(figure)  # shown once, as the cell's result
             return figure
-        about = self._about(part, set(table["population"]) if "population" in table else None)
+        about = self._about(parts[0], set(table["population"]) if "population" in table else None)
         return save_figure(figure, table, name, self.figures_dir, found, about, text)
 
     def conclude(self, lines: Sequence[str]) -> list[str]:
@@ -210,6 +211,15 @@ class Study:
 
     def _of(self, part: str) -> list[Measurement]:
         return [m for m in self.measurements if m.part == check_known("part", part, PARTS)]
+
+    def _nothing_of(self, parts: Sequence[str]) -> str:
+        """Why there is nothing for a figure that needs all of these parts: for those that are not there, if any."""
+        needed = " and ".join(map(repr, parts))
+        lacking = [part for part in parts if not self.has(part)] or parts
+        if len(lacking) > 1:
+            return f"The parts {needed} have nothing for this figure in this run."
+        which = f": it needs the parts {needed}" if len(parts) > 1 else ""
+        return f"The part {lacking[0]!r} has nothing for this figure in this run{which}."
 
     def _about(self, part: str, populations: set[str] | None) -> dict[str, str]:
         """Sample size, wording and provenance of a part's figures, in words."""
