@@ -137,7 +137,7 @@ class Study:
         DataFrame
             As `valuestab_utils.administration.ask` gives it, with a column ``asked_after``, the
             number of messages that the experiment asks after; the answers of models to compare with come last.
-            Empty if nothing of that part and those orders is in the study.
+            Without rows, and with the names alone, if nothing of that part and those orders is in the study.
         """
         part = check_known("part", part or self.measurements[0].part, PARTS)
         chosen = [m for m in self.measurements if m.part == part and m.orders == orders]
@@ -148,7 +148,7 @@ class Study:
             answered = administration.ask(m, self.respondent(m.experiment), self.results_dir)
             frames.append(answered.assign(asked_after=m.experiment.n_messages))
         frames += stored_answers(chosen, self.compare, self.results_dir)
-        return _together(frames) if frames else pd.DataFrame()
+        return _together(frames) if frames else pd.DataFrame(columns=["model", "format", "population", "instrument"])
 
     def retest_answers(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Answers of the sessions that are asked in second orders: in the single order, and in the second ones."""
