@@ -6,6 +6,7 @@ import pytest
 from fakes import tidy_answers
 
 from valuestab_utils import findings, tables
+from valuestab_utils.experiment_tables import persona_points
 
 
 def test_findings_tell_model_and_controls_apart():
@@ -14,6 +15,12 @@ def test_findings_tell_model_and_controls_apart():
     assert model.startswith("a-model: base, rank-order 1.00 ± 0.00 fictional characters")
     assert "ipsative 1.00 ± 0.00 no persona" in model and "ipsative" not in controls
     assert controls == "Controls: random, rank-order 1.00 ± 0.00 fictional characters."
+
+
+def test_nothing_is_found_where_nothing_was_run():
+    assert findings.summary(pd.DataFrame(), "a-model") == []
+    points, found = persona_points(pd.DataFrame())
+    assert points.empty and findings.of_map(points, found) == findings.NOTHING
 
 
 def bars(**columns):

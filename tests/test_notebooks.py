@@ -4,8 +4,10 @@ import ast
 
 import nbformat
 import pytest
+from paper_studies import answered_by, circumplex
 
-from valuestab_utils.figure_files import load_figures
+from valuestab_utils import study
+from valuestab_utils.figure_files import load_figures, read_record
 from valuestab_utils.papers import FIRST, paper_of
 from valuestab_utils.parameters import declared_parameters
 from valuestab_utils.paths import ROOT
@@ -57,3 +59,22 @@ def test_every_figure_of_the_registry_is_made_by_the_notebook_that_it_names():
                 kept = [call for call in calls if getattr(call.func, "attr", "") == "keep"]
                 made |= {call.args[2].value: path.stem for call in kept}
     assert made == {name: entry.notebook for name, entry in load_figures().items()}
+
+
+@pytest.mark.parametrize(("book", "part", "n_made"), [
+    ("03_stability", "lengths", 2), ("04_downstream", "lengths", 0), ("05_pca", "lengths", 0),
+    ("06_value_structure", "administrations", 4),
+])  # fmt: skip
+def test_a_notebook_runs_through_where_most_of_its_parts_are_not_run(tmp_path, monkeypatch, book, part, n_made):
+    monkeypatch.setattr(study, "ROOT", tmp_path)
+    names: dict = {}
+    with answered_by(circumplex()):
+        for cell in nbformat.read(ROOT / "notebooks" / f"{book}.ipynb", as_version=4).cells:
+            if cell.cell_type == "code":
+                exec(cell.source, names)
+            if "parameters" in cell.metadata.get("tags", []):
+                names |= {"profile": "smoke", "parts": [part], "controls": []}
+    figures = [name for name, entry in load_figures().items() if entry.notebook == book]
+    skipped = [read_record(name, tmp_path / "figures" / "smoke").skipped for name in figures]
+    assert skipped.count("") == n_made
+    assert all(f"The part {part!r}" not in sentence for sentence in skipped)

@@ -1,5 +1,7 @@
 """What the README says is there, and is as it says."""
 
+import ast
+import json
 import re
 
 from valuestab_utils.figure_files import load_figures
@@ -56,10 +58,27 @@ def test_figure_table_names_every_figure_with_its_notebook_part_and_data():
         for title, notebooks, parts, files in rows
         for file in re.findall(r"`(\w+\.csv)`", files)
     }
-    figures = load_figures()
-    assert set(found) == set(figures)
+    figures, kept = load_figures(), kept_parts()
+    assert set(found) == set(figures) == set(kept)
     for name, (title, notebooks, parts) in found.items():
         assert figures[name].notebook in notebooks.split(", ")
         numbers = re.findall(NUMBER, figures[name].paper)
         assert set(numbers) <= set(re.findall(NUMBER, title)) if numbers else title == "beyond the paper"
         assert set(parts.split(", ")) <= {*PARTS_OF[paper_of(figures[name].notebook).name], "all"}
+        if figures[name].notebook[:2] in ("01", "02"):  # of whatever part is the run's first
+            assert kept[name] == set()
+        else:
+            assert kept[name] == set(parts.split(", ")) or (not numbers and kept[name] < set(parts.split(", ")))
+
+
+def kept_parts():
+    """The parts that each figure's `keep` in a notebook names, and which it says to need where there is nothing."""
+    kept = {}
+    for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            source = "".join(cell["source"]) if cell["cell_type"] == "code" else ""
+            for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+                if getattr(call.func, "attr", "") == "keep":
+                    part = [ast.literal_eval(word.value) for word in call.keywords if word.arg == "part"]
+                    kept[call.args[2].value] = set(part if part and isinstance(part[0], str) else sum(part, ()))
+    return kept

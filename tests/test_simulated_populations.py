@@ -233,6 +233,19 @@ def test_tables_of_all_populations():
     assert r.set_index("value").loc["Universalism", "r"] > 0.5
 
 
+def test_each_column_of_the_paper_counts_once_in_the_average():
+    similarities = {"Charity-game": 0.8, "BFI-2": 0.2, "Charity-choice": 0.4, "Prosocialness": 0.3, "Other": np.nan}
+    table = pd.DataFrame({"instrument": list(similarities), "mean": list(similarities.values())})
+    table = table.assign(model="m", format="chat", population="value_prompts", weighting="H-NP")
+    (row,) = average_behaviour(table).itertuples()
+    assert (row.mean, row.n_instruments) == (pytest.approx((0.6 + 0.2 + 0.3) / 3), 3)
+    assert row.instruments == "Charity-game and Charity-choice, BFI-2, Prosocialness"
+    (row,) = average_behaviour(table[table["instrument"] != "Charity-game"]).itertuples()
+    assert (row.mean, row.n_instruments) == (pytest.approx((0.4 + 0.2 + 0.3) / 3), 3)
+    (row,) = average_behaviour(table[table["instrument"] == "Other"]).itertuples()
+    assert np.isnan(row.mean) and (row.n_instruments, row.instruments) == (0, "")
+
+
 def test_printed_similarities():
     table = published_similarities()
     assert len(table) == 101 and table["mean"].between(0, 1).all()

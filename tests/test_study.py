@@ -13,6 +13,7 @@ from valuestab_utils import profiles, study
 from valuestab_utils.controls import RandomRespondent, SyntheticRespondent
 from valuestab_utils.draws import SAMPLER
 from valuestab_utils.errors import ValuestabError
+from valuestab_utils.figure_files import read_record
 from valuestab_utils.paths import DATA, ROOT
 from valuestab_utils.profiles import load_profile
 from valuestab_utils.study import CONTROLS, plan_study, run_name
@@ -489,6 +490,20 @@ def test_the_retest_asks_the_same_sessions_in_both_orders(small_study):
     assert len(planned.answers("orders", orders="balanced")) == 6 * len(first)
     assert all(frame.empty for frame in small_study({}).retest_answers())
     assert small_study({}).answers("lengths").empty
+
+
+@pytest.mark.parametrize(("part", "said"), [
+    (None, "The part 'lengths' has nothing for this figure in this run."),
+    ("pvq", "The part 'pvq' has nothing for this figure in this run."),
+    (("lengths", "neutral"), "The part 'neutral' has nothing for this figure in this run: it needs the parts "
+     "'lengths' and 'neutral'."),
+    (("downstream", "pvq"), "The parts 'downstream' and 'pvq' have nothing for this figure in this run."),
+])  # fmt: skip
+def test_a_figure_without_data_names_what_it_lacks(small_study, tmp_path, monkeypatch, part, said):
+    monkeypatch.setattr(study, "ROOT", tmp_path)
+    planned = small_study({"part": "lengths", "n_messages": [1]})
+    planned.keep(None, pd.DataFrame(), "figure_13", "", part)
+    assert read_record("figure_13", planned.figures_dir).skipped == said
 
 
 def test_what_a_model_cannot_do_is_left_out_openly_unless_it_was_asked_for(small_study, loaded):

@@ -51,6 +51,19 @@ def test_undefined_correlations_are_counted_and_not_hidden():
     assert findings.summary(table, "a-model")[0].count("undefined") == 1
 
 
+def test_units_without_a_stability_are_not_counted_in_its_error():
+    frame = tidy_answers(seeds=(1, 2, 3), n_personas=5)
+    frame["answer"] = np.random.default_rng(0).integers(1, 7, len(frame))
+    frame.loc[(frame["seed"] == 3) | (frame["persona"] == "p0"), "answer"] = 3
+    table = tables.stability_table(frame).set_index("measure")
+    assert table["n_units"].to_dict() == {"rank_order": 2, "ipsative": 4}
+    assert (table["seeds"] == 3).all() and (table["personas"] == 5).all()
+    of_seeds = tables.per_seed_table(frame)["stability"].dropna()
+    assert table.loc["rank_order", "standard_error"] == pytest.approx(of_seeds.std() / np.sqrt(2))
+    frame["answer"] = 3
+    assert (tables.stability_table(frame)["n_units"] == 0).all()
+
+
 def test_statistics_beyond_the_paper_stand_beside_it():
     frame = tidy_answers(n_personas=12)
     table = tables.stability_table(frame, intervals=True).set_index("measure")

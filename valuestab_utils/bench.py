@@ -25,7 +25,7 @@ from valuestab_utils.loading import load_model
 from valuestab_utils.models import LanguageModel
 from valuestab_utils.populations import load_population
 from valuestab_utils.prompts import LETTERS
-from valuestab_utils.quantization import Int8Linear
+from valuestab_utils.quantization import FourBitLinear, Int8Linear
 from valuestab_utils.questionnaire import item_prompts
 from valuestab_utils.random_weights import SHAPES, random_model
 from valuestab_utils.scoring import score_on_shared_prefix, score_one_by_one
@@ -62,7 +62,7 @@ def operations(model, n_shared: int, lengths: Sequence[int], scored: int) -> flo
     config = model.config.get_text_config()
     head = model.get_output_embeddings()
     # By their shapes: packed weights are fewer numbers than are multiplied.
-    linear = (torch.nn.Linear, Int8Linear)
+    linear = (torch.nn.Linear, FourBitLinear, Int8Linear)
     layers = sum(m.in_features * m.out_features for m in model.modules() if isinstance(m, linear) and m is not head)
     width = config.num_attention_heads * getattr(
         config, "head_dim", config.hidden_size // config.num_attention_heads

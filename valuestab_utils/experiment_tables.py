@@ -224,7 +224,7 @@ def persona_points(answers: pd.DataFrame) -> tuple[pd.DataFrame, PersonaMap]:
     Parameters
     ----------
     answers : DataFrame
-        Of one experiment.
+        Of one experiment; no points without answers.
 
     Returns
     -------
@@ -237,6 +237,8 @@ def persona_points(answers: pd.DataFrame) -> tuple[pd.DataFrame, PersonaMap]:
     ----------
     Paper 001, D.1 (figure 12).
     """
+    if answers.empty:
+        return pd.DataFrame(), PersonaMap((), np.empty((0, 2)), np.full(2, np.nan), 0, {})
     scored = score_answers(answers)
     found = persona_map(scored.scores, scored.personas)
     classes = load_character_classes()

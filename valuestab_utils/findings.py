@@ -22,6 +22,8 @@ def summary(table: pd.DataFrame, tested: str) -> list[str]:
     tested : str
         Name of the studied model.
     """
+    if table.empty:
+        return []
     main = table[(table["measure"] == "rank_order") | (table["population"] == "none")]
     sentences = []
     for who, rows in ((tested, main[main["model"] == tested]), ("Controls", main[_is_control(main)])):
@@ -177,6 +179,8 @@ def of_values(table: pd.DataFrame) -> str:
 
 def of_map(points: pd.DataFrame, found: PersonaMap) -> str:
     """How much variance the map shows, how far the classes lie apart on it, and who is not on it."""
+    if points.empty:
+        return NOTHING
     share = found.explained_variance_ratio
     sentence = (
         f"Two components carry {share[0]:.0%} and {share[1]:.0%} of the variance of {len(points)} characters in "

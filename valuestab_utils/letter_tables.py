@@ -22,7 +22,7 @@ def letter_use(answers: pd.DataFrame) -> pd.DataFrame:
     """
     rows: list[dict] = []
     if answers.empty:
-        return pd.DataFrame()
+        return pd.DataFrame(columns=EXPERIMENT)
     for names, part in answers.groupby(EXPERIMENT, sort=False):
         there = part.loc[part["letter"] != "", "letter"]
         if there.empty:

@@ -65,8 +65,6 @@ def load_model(model: str, dtype: str = "auto", device: str = "auto", lazily: bo
         device = "cuda" if torch.cuda.is_available() else "cpu"
     elif device.startswith("cuda") and not torch.cuda.is_available():
         raise ValuestabError(f"Device {device!r} was asked for, but PyTorch finds no GPU here: take 'cpu' or 'auto'.")
-    if variant:
-        quantization.check_bitsandbytes(variant, device)
     source = str(ensure_embedded_model()) if card.source == "embedded" else card.source
     checksum = folder_checksum(Path(source)) if Path(source).is_dir() else None
     with _one_sentence(model):
@@ -124,6 +122,7 @@ def _loading_settings(model: str, config, dtype: str, device: str) -> dict:
             f"is kept: load it with dtype='auto' instead of {dtype!r}."
         )
     if dtype in quantization.SUFFIXES:
+        quantization.check_bitsandbytes(dtype, device, config)
         return quantization.loading_settings(config, dtype, device)
     settings = {"dtype": _DTYPES.get(dtype) or (torch.float32 if device == "cpu" else config.dtype)}
     if own:  # its layers must be on their device as they are read
@@ -158,7 +157,7 @@ def _finished(model: str, loaded, report: dict, dtype: str, device: str):
     if dtype in quantization.SUFFIXES:
         loaded = quantization.finish(loaded, dtype, None if len(places) > 1 else device)
     elif quantization.own_quantization(loaded.config):
-        loaded = quantization.keep_compute_dtype(loaded)
+        loaded = quantization.replace_4bit_on_cpu(loaded)
     elif len(places) < 2:
         loaded = loaded.to(device)
     return loaded.eval()

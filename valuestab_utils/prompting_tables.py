@@ -23,6 +23,7 @@ from valuestab_utils.value_references import Reference
 PRIMING = {  # conditions by the paper's names
     "value_prompts": "Priming only", "value_prompts_filled": "Priming & test", "filled_questionnaire": "Test only",
 }
+_CHARITY = ("Charity-game", "Charity-choice")  # one game, its decision told in two ways: one column in the paper
 _FOUND = [
     "mean", "sd", "low", "high", "t", "p_value", "n_iterations", "n_samples", "n_undefined", "n_left_out", "reason",
 ]
@@ -165,7 +166,7 @@ def behaviour_similarity_table(
 
 
 def average_behaviour(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean over instruments of the behaviour similarity (Tables 3 and 5, long).
+    """Mean over the paper's columns of the behaviour similarity (Tables 3 and 5, long).
 
     Parameters
     ----------
@@ -175,15 +176,17 @@ def average_behaviour(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        model, format, population, weighting, mean (over the instruments that have one; NaN if none has),
-        n_instruments, instruments (their names), priming (the paper's name of the condition, "" for others).
+        model, format, population, weighting, mean (over the instruments that have one, the two ways of the charity
+        game's decision being one between them; NaN if none has), n_instruments (so counted), instruments (their
+        names), priming (the paper's name of the condition, "" for others).
     """
     rows = []
     for names, of_one in table.groupby(_NAMES, sort=False):
         defined = of_one.dropna(subset="mean")
+        columns = defined.groupby(defined["instrument"].replace(_CHARITY, "Charity"), sort=False)
         rows.append(dict(zip(_NAMES, names, strict=True)) | {
-            "mean": defined["mean"].mean() if len(defined) else np.nan, "n_instruments": len(defined),
-            "instruments": ", ".join(defined["instrument"]), "priming": PRIMING.get(names[2], ""),
+            "mean": columns["mean"].mean().mean(), "n_instruments": columns.ngroups,
+            "instruments": ", ".join(columns["instrument"].agg(" and ".join)), "priming": PRIMING.get(names[2], ""),
         })
     return pd.DataFrame(rows, columns=[*_NAMES, "mean", "n_instruments", "instruments", "priming"])
 

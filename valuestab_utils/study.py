@@ -137,7 +137,7 @@ class Study:
         DataFrame
             As `valuestab_utils.administration.ask` gives it, with a column ``asked_after``, the
             number of messages that the experiment asks after; the answers of models to compare with come last.
-            Empty if nothing of that part and those orders is in the study.
+            Without rows, and with the names alone, if nothing of that part and those orders is in the study.
         """
         part = check_known("part", part or self.measurements[0].part, PARTS)
         chosen = [m for m in self.measurements if m.part == part and m.orders == orders]
@@ -148,7 +148,7 @@ class Study:
             answered = administration.ask(m, self.respondent(m.experiment), self.results_dir)
             frames.append(answered.assign(asked_after=m.experiment.n_messages))
         frames += stored_answers(chosen, self.compare, self.results_dir)
-        return _together(frames) if frames else pd.DataFrame()
+        return _together(frames) if frames else pd.DataFrame(columns=["model", "format", "population", "instrument"])
 
     def retest_answers(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Answers of the sessions that are asked in second orders: in the single order, and in the second ones."""
@@ -176,20 +176,21 @@ class Study:
         table: pd.DataFrame,
         name: str,
         found: str,
-        part: str | None = None,
+        part: str | tuple[str, ...] | None = None,
         text: str | None = None,
     ) -> Figure | None:
         """Save a figure with the table behind it and what it shows, in `figures_dir`; gives the figure.
 
+        Of several parts, all are needed, and sample and wording are the first one's; by default the study's first.
         Where the table is empty, the figure is kept as "not part of this run". See
         `valuestab_utils.figure_files.save_figure`.
         """
-        part = part or self.measurements[0].part
+        parts = (part or self.measurements[0].part,) if not isinstance(part, tuple) else part
         if table.empty:
-            skip_figure(name, self.figures_dir, f"The part {part!r} has nothing for this figure in this run.")
+            skip_figure(name, self.figures_dir, self._nothing_of(parts))
             plt.close(figure)  # shown once, as the cell's result
             return figure
-        about = self._about(part, set(table["population"]) if "population" in table else None)
+        about = self._about(parts[0], set(table["population"]) if "population" in table else None)
         return save_figure(figure, table, name, self.figures_dir, found, about, text)
 
     def conclude(self, lines: Sequence[str]) -> list[str]:
@@ -210,6 +211,15 @@ class Study:
 
     def _of(self, part: str) -> list[Measurement]:
         return [m for m in self.measurements if m.part == check_known("part", part, PARTS)]
+
+    def _nothing_of(self, parts: Sequence[str]) -> str:
+        """Why there is nothing for a figure that needs all of these parts: for those that are not there, if any."""
+        needed = " and ".join(map(repr, parts))
+        lacking = [part for part in parts if not self.has(part)] or parts
+        if len(lacking) > 1:
+            return f"The parts {needed} have nothing for this figure in this run."
+        which = f": it needs the parts {needed}" if len(parts) > 1 else ""
+        return f"The part {lacking[0]!r} has nothing for this figure in this run{which}."
 
     def _about(self, part: str, populations: set[str] | None) -> dict[str, str]:
         """Sample size, wording and provenance of a part's figures, in words."""

@@ -41,9 +41,10 @@ def stability_table(answers: pd.DataFrame, intervals: bool = False) -> pd.DataFr
     Returns
     -------
     DataFrame
-        One row an experiment, instrument and measure: ``stability`` (-1 to 1), ``standard_error`` over ``n_units``
-        ``unit`` (seeds, or personas), the design's size, ``undefined`` of ``correlations`` left out (``constant``
-        because a vector was constant, ``too_few`` for want of three observations), and the columns of `letter_use`.
+        One row an experiment, instrument and measure: ``stability`` (-1 to 1) and ``standard_error`` over ``n_units``
+        ``unit`` (seeds, or personas; those of them whose stability is defined), the design's size, ``undefined`` of
+        ``correlations`` left out (``constant`` because a vector was constant, ``too_few`` for want of three
+        observations), and the columns of `letter_use`.
 
     References
     ----------
@@ -231,20 +232,18 @@ def _comparing_personas(answers: pd.DataFrame) -> Iterator[tuple[tuple, ScoredAn
 
 
 def _stability(scored: ScoredAnswers, measure: str) -> dict:
-    unit = MEASURES[measure]
     if measure == "rank_order":
         per_seed = scored.rank_order()
-        estimate = over_seeds(per_seed)
-        stability, error = estimate.mean, estimate.standard_error
-        counts = [of_seed.undefined for of_seed in per_seed]
+        found = over_seeds(per_seed)
+        stability, counts = found.mean, [of_seed.undefined for of_seed in per_seed]
     else:
-        ipsative = scored.ipsative()
-        stability, error, counts = ipsative.overall, ipsative.standard_error, [ipsative.undefined]
+        found = scored.ipsative()
+        stability, counts = found.overall, [found.undefined]
     return {
         "stability": stability,
-        "standard_error": error,
-        "unit": unit,
-        "n_units": len(getattr(scored, unit)),
+        "standard_error": found.standard_error,
+        "unit": MEASURES[measure],
+        "n_units": found.n,
         "personas": len(scored.personas),
         "contexts": len(scored.contexts),
         "seeds": len(scored.seeds),
