@@ -17,7 +17,7 @@ import torch
 from torch.nn.utils import parametrize
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.errors import ValuestabError, check_known, told_by
 
 SUFFIXES = {"4bit": "-4b", "8bit": "-8b"}
 _METHODS = {"4bit": "NF4 weights", "8bit": "LLM.int8() weights"}
@@ -97,10 +97,9 @@ def check_bitsandbytes(dtype: str, device: str, config) -> None:
             packed, scales = _QUANTIZE[dtype](weights.to(device))
             restored = _RESTORE[dtype](packed, scales, weights.shape, torch.float32).cpu()
         except Exception as failure:  # what its compiled libraries raise has no common error
-            reason = (str(failure).strip().splitlines() or [""])[0].rstrip(".: ")
             raise ValuestabError(
-                f"bitsandbytes {bnb.__version__} cannot work in {dtype} on {device} here ({type(failure).__name__}: "
-                f"{reason}): install it anew for this machine, or take dtype='auto'."
+                f"bitsandbytes {bnb.__version__} cannot work in {dtype} on {device} here ({told_by(failure)}): install "
+                "it anew for this machine, or take dtype='auto'."
             ) from failure
         error = float((restored - weights).norm() / weights.norm())
         if not error < _LARGEST_ERROR[dtype]:
@@ -354,9 +353,8 @@ def _bitsandbytes():
     try:
         import bitsandbytes
     except (ImportError, OSError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [""])[0].rstrip(".: ")
         raise ValuestabError(
-            f"A model in 4 or 8 bit needs the package bitsandbytes, which cannot be imported ({reason}): install it "
-            "(it is in requirements.lock), or take dtype='auto'."
+            f"A model in 4 or 8 bit needs the package bitsandbytes, which cannot be imported ({told_by(error)}): "
+            "install it (it is in requirements.lock), or take dtype='auto'."
         ) from error
     return bitsandbytes
