@@ -1,7 +1,8 @@
 """Run the notebooks in order, with parameters from the command line, and say what was found.
 
 The notebooks are executed anew each time. What takes long in them is kept under results/ and taken from
-there, so that a second run takes a minute, and an interrupted one goes on where it was.
+there, so that a second run takes a minute, and an interrupted one goes on where it was. Each page and figure of an
+earlier run stays until its own successor is there; where a notebook fails, its page, the report and what was found go.
 """
 
 import argparse
@@ -13,8 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from valuestab_utils.errors import ValuestabError, check_known
-from valuestab_utils.execution import check_kernel, execute, remove_outputs
-from valuestab_utils.figure_files import load_figures
+from valuestab_utils.execution import check_kernel, execute, withdraw
 from valuestab_utils.papers import FIRST, PAPERS, paper_of, summary_file
 from valuestab_utils.parameters import declared_parameters, for_notebooks, split_words
 from valuestab_utils.paths import ROOT
@@ -61,9 +61,6 @@ def reproduce(
     check_kernel()
     try:
         output.mkdir(parents=True, exist_ok=True)
-        remove_outputs(output, [*there, "report"])
-        for old in _records(summary, paper) if len(chosen) == len(there) else ():
-            old.unlink()  # what an earlier run found must not look like this one's
     except OSError as error:
         raise ValuestabError(
             f"{error.filename} cannot be written ({error.strerror}): name another folder (--output)."
@@ -71,17 +68,14 @@ def reproduce(
     for number, name in enumerate(chosen, start=1):
         start = time.monotonic()
         _say(f"[{number}/{len(chosen)}] {name} ...")
-        execute(there[name], parameters[name], output / f"{name}.ipynb")
+        try:
+            execute(there[name], parameters[name], output / f"{name}.ipynb")
+        except ValuestabError:
+            withdraw(output / "report.html", summary)  # what an earlier run found must not look like this one's
+            raise
         _say(f"[{number}/{len(chosen)}] {name}: done in {time.monotonic() - start:.0f} s")
     found = _read_summary(summary) if len(chosen) == len(there) else []
     return [*found, f"Open {os.path.relpath(output / chosen[-1])}.html in a browser."]
-
-
-def _records(summary: Path, paper: str) -> list[Path]:
-    """What earlier runs have found, but for that of other papers."""
-    others = {name for name, entry in load_figures().items() if paper_of(entry.notebook).name != paper}
-    others |= {Path(summary_file(other)).stem for other in PAPERS if other != paper}
-    return [path for path in summary.parent.glob("*.json") if path.stem not in others]
 
 
 def prepare_model(profile: str, model: str, dtype: str = "auto") -> str:
