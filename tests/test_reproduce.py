@@ -153,6 +153,19 @@ def test_command_says_a_notebooks_own_sentence_alone_and_exits_with_1(
     assert capsys.readouterr().err.splitlines()[1:] == ["Unknown topic: say joke."]
 
 
+def test_changed_parameters_give_a_run_of_its_own(monkeypatch):
+    called = {}
+
+    def note(given, output, summary, names, paper):
+        called.update(output=output, figures=summary.parent)
+        return ["Open x in a browser."]
+
+    monkeypatch.setattr("valuestab_utils.embedded.ensure_embedded_model", lambda: None)
+    monkeypatch.setattr(driver, "reproduce", note)
+    assert driver.main(["--profile", "smoke", "--notebooks", "02_pvq", "--", "n_personas=2", "results_dir=x"]) == 0
+    assert called == {name: ROOT / name / "smoke-n_personas=2" for name in ("output", "figures")}
+
+
 def test_missing_summary_is_an_error_and_nothing_is_invented(notebooks, run):
     write_notebook(notebooks, "01_first", "pass")
     with pytest.raises(ValuestabError, match="what was found could not be read from .*summary.json"):

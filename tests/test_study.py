@@ -14,6 +14,7 @@ from valuestab_utils.controls import RandomRespondent, SyntheticRespondent
 from valuestab_utils.draws import SAMPLER
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.figure_files import read_record
+from valuestab_utils.parameters import declared_parameters, for_study
 from valuestab_utils.paths import DATA, ROOT
 from valuestab_utils.profiles import load_profile
 from valuestab_utils.study import CONTROLS, plan_study, run_name
@@ -447,9 +448,39 @@ def test_who_is_tested_and_where_figures_go(loaded, tmp_path):
     (tmp_path / "tiny").mkdir()
     assert plan_study("smoke", str(tmp_path / "tiny")).figures_dir == ROOT / "figures" / "smoke-tiny"
     assert run_name("smoke", str(tmp_path / "tiny"), "4bit") == "smoke-tiny-4bit"
+    assert run_name("smoke", str(tmp_path / "tiny"), "4bit", seeds=[2]) == "smoke-tiny-4bit-seeds=2"
     who = [planned.respondent(experiment) for experiment in planned.experiments]
     assert {type(respondent) for respondent in who} == {FakeRespondent, RandomRespondent, SyntheticRespondent}
     assert planned.results_dir == ROOT / "results"
+
+
+@pytest.mark.parametrize(("name", "text", "run"), [
+    ("n_personas", "2", "n_personas=2"), ("n_permutations", "1", "n_permutations=1"), ("n_names", "1", "n_names=1"),
+    ("n_messages", "3", "n_messages=3"), ("seeds", "[4, 5]", "seeds=4,5"), ("topics", "[joke]", "topics=joke"),
+    ("controls", "[]", "controls="), ("wording", "project", "wording=project"), ("parts", "[pvq]", "parts=pvq"),
+    ("dtype", "bfloat16", "dtype=bfloat16"), ("dtype", "4bit", "4bit"), ("lengths", "[3]", "lengths=3"),
+    ("formats", "[base]", "formats=base"), ("compare", "[all]", "compare=all"), ("results_dir", "elsewhere", ""),
+    ("populations", "[none]", "populations=none"), ("populations", "[own.csv]", "populations=own"),
+    ("topics", "[joke, chess, poem, history, grammar, bicycle, weather, britney, no_conversation]", "8bdc10a2"),
+    ("populations", "[../a b.csv]", "b73330fc"), ("wording", "auto", ""), ("seeds", "None", ""),
+])  # fmt: skip
+def test_a_run_goes_by_what_is_changed_of_its_profile(loaded, tmp_path, monkeypatch, name, text, run):
+    for own in ("folder/own.csv", "a b.csv"):
+        (tmp_path / own).parent.mkdir(exist_ok=True)
+        (tmp_path / own).write_text(PEOPLE)
+    monkeypatch.chdir(tmp_path / "folder")
+    given = for_study({"profile": "smoke", name: text})
+    named = run_name(**given)
+    assert named == (f"smoke-{run}" if run else "smoke")
+    assert plan_study(**given).run == named
+
+
+def test_every_parameter_but_the_folder_of_results_is_in_the_name_whatever_the_order():
+    declared = declared_parameters(ROOT / "notebooks" / "01_conversations.ipynb")
+    changes = dict.fromkeys(declared.keys() - {"profile", "model"}, "x")
+    names = {run_name("smoke", **{name: changed}) for name, changed in changes.items()}
+    assert names == {"smoke", *(f"smoke-{name}=x" for name in changes if name != "results_dir")}
+    assert run_name("smoke", seeds=[1], n_names=2) == run_name("smoke", n_names=2, seeds=[1])
 
 
 # Parts beside the main one

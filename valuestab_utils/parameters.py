@@ -1,5 +1,6 @@
 """Notebook parameters from the command line: ``name=value`` words, held to what the notebooks declare."""
 
+import argparse
 import ast
 import re
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.paths import ROOT
 from valuestab_utils.redaction import is_secret_name, secret_in
 
 _ANYTHING = object()  # default of a parameter whose value is no literal
@@ -159,6 +161,24 @@ def split_words(words: Sequence[str]) -> dict[str, str]:
             raise ValuestabError(f"The parameter {name!r} is given twice: give it once.")
         found[name] = value
     return found
+
+
+def given_parameters(options: argparse.Namespace) -> dict[str, str]:
+    """What a command line has in --profile, --model and ``name=value`` words, as text; the words win."""
+    given = {"profile": options.profile} | ({"model": options.model} if options.model else {})
+    return given | split_words(options.parameters)
+
+
+def for_study(given: Mapping[str, str]) -> dict[str, object]:
+    """The same as `valuestab_utils.study.plan_study` takes it, all of whose parameters every notebook declares.
+
+    Raises
+    ------
+    ValuestabError
+        See `for_notebooks`.
+    """
+    declared = declared_parameters(ROOT / "notebooks" / "01_conversations.ipynb")
+    return for_notebooks(given, {"study": declared})["study"]
 
 
 def _check_no_secret(name: str, text: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from valuestab_utils.errors import ValuestabError, check_known
 from valuestab_utils.execution import check_kernel, execute, withdraw
 from valuestab_utils.papers import FIRST, PAPERS, paper_of, summary_file
-from valuestab_utils.parameters import declared_parameters, for_notebooks, split_words
+from valuestab_utils.parameters import declared_parameters, for_notebooks, for_study, given_parameters
 from valuestab_utils.paths import ROOT
 from valuestab_utils.report import write_report
 
@@ -78,10 +78,13 @@ def reproduce(
     return [*found, f"Open {os.path.relpath(output / chosen[-1])}.html in a browser."]
 
 
-def prepare_model(profile: str, model: str, dtype: str = "auto") -> str:
+def prepare_model(parameters: Mapping[str, object]) -> str:
     """Check the names of profile and model, make the embedded model if it is the one; return the run's name.
 
-    Its pages and figures go by that name (see `valuestab_utils.study.run_name`).
+    Parameters
+    ----------
+    parameters : mapping
+        Of `valuestab_utils.study.run_name`: the run's pages and figures go by that name.
 
     Raises
     ------
@@ -92,8 +95,9 @@ def prepare_model(profile: str, model: str, dtype: str = "auto") -> str:
     from valuestab_utils.model_cards import model_card
     from valuestab_utils.study import load_profile, run_name
 
-    name = run_name(profile, model, dtype)
-    if model_card(model or load_profile(profile)["model"]).source == "embedded":
+    name = run_name(**parameters)
+    model = parameters.get("model") or load_profile(parameters["profile"])["model"]
+    if model_card(model).source == "embedded":
         ensure_embedded_model()
     return name
 
@@ -111,9 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("parameters", nargs="*", metavar="name=value", help="parameters of the notebooks")
     options = parser.parse_intermixed_args(arguments)
     try:
-        given = {"profile": options.profile} | ({"model": options.model} if options.model else {})
-        given |= split_words(options.parameters)
-        run = prepare_model(given["profile"], given.get("model", ""), given.get("dtype", "auto"))
+        given = given_parameters(options)
+        run = prepare_model(for_study(given))
         output = (options.output or ROOT / "output" / run).resolve()
         figures = ROOT / "figures" / run
         check_known("paper", options.paper, PAPERS)
