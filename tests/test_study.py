@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -178,6 +179,13 @@ def test_a_profile_that_is_no_yaml_is_one_sentence(profile, text):
         ({"experiments": "all"}, "lacks experiments"),
         ({"experiments": [{"population": "none"}]}, "An experiment of profile .* lacks format"),
         ({"experiments": ["none"]}, "An experiment of profile .* lacks population, format"),
+        ({"model": 5}, "The model of profile .*mine.yaml is 5, but must be text: give one name, in quotes"),
+        ({"model": ["a"]}, r"The model of profile .* is \['a'\], but must be text"),
+        ({"experiments": [{"population": 5, "format": "own"}]}, "The population of an experiment of .* is 5, but must"),
+        (
+            {"experiments": [{"population": "none", "format": "own", "dtype": [4]}]},
+            r"The dtype of an experiment of .* is \[4\], but must be text",
+        ),
         ({"seed": [1]}, "Unknown entry in .*: 'seed'. Did you mean 'seeds'"),
         (
             {"experiments": [{"population": "none", "format": "own", "n_persona": 2}]},
@@ -206,6 +214,16 @@ def test_a_profile_that_lacks_something_or_has_something_unknown(profile, change
         load_profile(profile(**changes))
 
 
+def test_a_profile_of_ones_own_has_a_name_of_its_own(profile, tmp_path):
+    Path(profile()).rename(tmp_path / "quick.yaml")
+    with pytest.raises(ValuestabError, match="quick.yaml has the name of one in data/profiles, .* give it another"):
+        load_profile(str(tmp_path / "quick.yaml"))
+
+
+def test_a_folder_of_results_may_be_a_number(loaded):
+    assert plan_study("smoke", results_dir=2024).results_dir == Path("2024")
+
+
 @pytest.mark.parametrize("text", ["", "[]", "just text"])
 def test_a_profile_that_is_no_mapping(profile, tmp_path, text):
     (tmp_path / "mine.yaml").write_text(text)
@@ -231,6 +249,9 @@ def test_every_file_of_data_profiles_is_read():
     "asked, message",
     [
         ({"model": "SmolLM2-135M-instruct"}, "Unknown model .*Did you mean 'SmolLM2-135M-Instruct'"),
+        ({"model": 5}, "model is 5, but must be text"),
+        ({"profile": 5}, "profile is 5, but must be text"),
+        ({"dtype": ["4bit"]}, r"dtype is \['4bit'\], but must be text"),
         ({"profile": "papers"}, "Unknown profile 'papers'. Did you mean 'paper'"),
         ({"topics": ["joke", "ches"]}, "Unknown topic 'ches'. Did you mean 'chess'.*no_conversation"),
         ({"topics": ["joke", "joke"]}, "A topic is named twice"),

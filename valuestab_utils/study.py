@@ -18,7 +18,7 @@ from valuestab_utils.catalogue import stored_answers
 from valuestab_utils.circumplex_control import CircumplexRespondent, load_circumplex
 from valuestab_utils.controls import RandomRespondent, SyntheticRespondent
 from valuestab_utils.conversations import load_conversations, simulate_together
-from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.errors import ValuestabError, check_known, check_text
 from valuestab_utils.figure_files import save_figure, skip_figure
 from valuestab_utils.inductions import CONDITIONS, needs_questionnaire
 from valuestab_utils.instruments import Instrument, load_pvq40
@@ -379,7 +379,7 @@ def plan_study(
         left_out[f"{chosen} is as its service runs it: the profile's 4-bit and 8-bit variants are left out."] = None
         planned = [design for design in planned if not design.dtype]
     tested = {kind: _load(chosen, kind) for kind in dict.fromkeys(design.dtype or dtype for design in planned)}
-    directory = ROOT / "results" if results_dir is None else Path(results_dir).expanduser()
+    directory = ROOT / "results" if results_dir is None else Path(str(results_dir)).expanduser()
     for respondent in tested.values():
         respondent.keep_journal(directory)
     for design in planned:
@@ -423,6 +423,8 @@ def run_name(profile: str, model: str | None = None, dtype: str = "auto", **chan
     >>> run_name("quick", seeds=[1, 2], n_personas=8), run_name("quick", topics=["no_conversation"] * 9)
     ('quick-n_personas=8-seeds=1,2', 'quick-02dae2ca')
     """
+    check_text("model", model or "")
+    check_text("dtype", dtype)
     own = model_card(load_profile(profile)["model"])
     chosen = model_card(model) if model else own
     name = Path(profile).stem + ("" if chosen.name == own.name else f"-{chosen.name}")
