@@ -68,9 +68,8 @@ structure: $(STAMP)  ## the same for Rozen et al. 2025: hierarchy and structure 
 prompting: $(STAMP)  ## the same for Yehudai et al.: value prompts, behaviour, populations (notebook 07)
 	@$(REPRODUCE) --paper=prompting
 
-report: $(STAMP)  ## write the report of the last run again
-	@$(RUN) valuestab_utils.report --profile=$(call quoted,PROFILE) --model=$(call quoted,MODEL) \
-	    $(if $(dtype),--dtype=$(call quoted,dtype))
+report: $(STAMP)  ## write again the report of the run with this PROFILE, MODEL and parameters
+	@$(RUN) valuestab_utils.report --profile=$(call quoted,PROFILE) --model=$(call quoted,MODEL) $(PARAMETERS)
 
 env: $(STAMP)  ## build the environment (.venv) from requirements.lock
 

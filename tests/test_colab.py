@@ -206,7 +206,8 @@ def test_the_notebook_runs_from_nothing_to_the_file_to_download(tmp_path, reposi
     assert done.returncode == 0, done.stderr[-3000:]
     said = printed(notebook)
     assert said[0] == "Everything that is needed is there.\n"
-    archive = tmp_path / "valuestab-single-Tiny-1.zip"
+    run = "single-Tiny-1-dtype=float32-n_personas=3-seeds=1-topics=joke,chess"
+    archive = tmp_path / f"valuestab-{run}.zip"
     assert said[-1] == f"Everything is in {archive}.\n"
 
     with zipfile.ZipFile(archive) as opened:

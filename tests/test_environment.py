@@ -1,6 +1,7 @@
 """The three files of requirements say the same, and an unfinished environment is never used."""
 
 import ast
+import hashlib
 import multiprocessing
 import os
 import re
@@ -9,6 +10,7 @@ import sys
 import time
 import tomllib
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -103,8 +105,13 @@ def test_package_version_has_one_source():
 
 
 def make_venv_only(command):
+    """Stands for a build: the scripts of an environment have its path written into them."""
     if command[1:3] == ["-m", "venv"]:
-        os.makedirs(f"{command[3]}/bin")
+        bin = Path(command[3]) / "bin"
+        bin.mkdir()
+        (bin / "python").symlink_to(sys.executable)
+        (bin / "tool").write_text(f"#!{bin}/python\nprint(__file__)")
+        (bin / "tool").chmod(0o755)
     return SimpleNamespace(returncode=0)
 
 
@@ -112,6 +119,11 @@ def make_venv_only(command):
 def place(tmp_path):
     (tmp_path / "lock").touch()
     return tmp_path / "venv", [tmp_path / "lock"]
+
+
+def change(sources, text="other"):
+    sources[0].write_text(text)
+    os.utime(sources[0], (time.time() + 10, time.time() + 10))
 
 
 def test_environment_is_built_once_and_anew_when_the_lock_changes(place):
@@ -123,42 +135,101 @@ def test_environment_is_built_once_and_anew_when_the_lock_changes(place):
         return make_venv_only(command)
 
     build_environment(folder, ["--no-cache-dir"], sources, run)
-    assert commands[0] == ["-m", "venv", str(folder)]
-    assert len(commands) == 3
+    assert commands[0][:2] == ["-m", "venv"] and len(commands) == 3
+    tool = folder / "bin" / "tool"
+    assert subprocess.run([tool], capture_output=True, text=True).stdout == f"{tool}\n"
     (folder / "old").touch()
+    change(sources, text="")  # a newer date alone
     build_environment(folder, [], sources, run)
-    assert len(commands) == 3
-    os.utime(sources[0], (time.time() + 10, time.time() + 10))
+    assert len(commands) == 3 and (folder / "old").exists()
+    change(sources)
     build_environment(folder, [], sources, run)
     assert len(commands) == 6
     assert not (folder / "old").exists()
+    assert {path.name for path in folder.parent.iterdir()} == {"venv", "venv.lock", "lock"}
+
+
+def test_what_changes_during_a_build_makes_the_environment_old(place):
+    folder, sources = place
+
+    def run(command):
+        if command[1:3] == ["-m", "venv"]:
+            sources[0].write_text("other")
+            time.sleep(0.1)
+        return make_venv_only(command)
+
+    build_environment(folder, [], sources, run)
+    assert (folder / STAMP).read_text() != hashlib.sha256(b"other").hexdigest()
+    assert (folder / STAMP).stat().st_mtime_ns <= sources[0].stat().st_mtime_ns
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
-def test_interrupted_installation_is_redone_from_nothing(place, failing):
+@pytest.mark.parametrize("how", [KeyboardInterrupt, ValuestabError])
+def test_a_build_that_comes_to_nothing_leaves_what_was_there(place, failing, how):
     folder, sources = place
+    (folder.parent / "venv.old").mkdir()  # the user's own
+    (folder.parent / "venv.old" / ".made-by-make").touch()
+    build_environment(folder, [], sources, make_venv_only)
+    change(sources)
     steps = iter(range(3))
 
     def interrupted(command):
         make_venv_only(command)
-        (folder / "half").touch()
-        if next(steps) == failing:
+        assert subprocess.run([folder / "bin" / "tool"]).returncode == 0  # it serves all the while
+        fails = next(steps) == failing
+        if fails and how is KeyboardInterrupt:
             raise KeyboardInterrupt
-        return SimpleNamespace(returncode=0)
+        return SimpleNamespace(returncode=int(fails))
 
-    with pytest.raises(KeyboardInterrupt):
+    before = {*folder.parent.rglob("*")}
+    with pytest.raises(how):
         build_environment(folder, [], sources, interrupted)
-    assert not (folder / STAMP).exists()
+    assert {*folder.parent.rglob("*")} == before
     build_environment(folder, [], sources, make_venv_only)
-    assert (folder / STAMP).exists()
-    assert not (folder / "half").exists()
+    assert (folder / STAMP).read_text() == hashlib.sha256(b"other").hexdigest()
+    assert {*folder.parent.rglob("*")} == before
+
+
+def test_an_interruption_while_the_two_change_places_leaves_what_was_there(place, monkeypatch):
+    folder, sources = place
+    build_environment(folder, [], sources, make_venv_only)
+    change(sources)
+    rename = Path.rename
+
+    def interrupted(path, target):
+        if target == folder and ".old" not in path.name:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build_environment(folder, [], sources, make_venv_only)
+    assert subprocess.run([folder / "bin" / "tool"]).returncode == 0
+
+
+def test_what_a_kill_left_goes_and_nothing_of_a_similar_name(place):
+    folder, sources = place
+    for name in ("venv.making-abc/venv", "venv.old", "venv.making", "venv2.making-abc"):
+        (folder.parent / name).mkdir(parents=True)
+    build_environment(folder, [], sources, make_venv_only)
+    left = {path.name for path in folder.parent.iterdir() if path.is_dir()}
+    assert left == {"venv", "venv.old", "venv.making", "venv2.making-abc"}
+
+
+def test_an_environment_behind_a_link_stays_there(place, tmp_path):
+    folder, sources = place
+    folder.symlink_to(tmp_path / "elsewhere" / "env")
+    for text in ("one", "two"):
+        change(sources, text)
+        build_environment(folder, [], sources, make_venv_only)
+    assert folder.is_symlink() and (tmp_path / "elsewhere" / "env" / STAMP).exists()
 
 
 def test_failed_step_is_named(place):
     folder, sources = place
-    with pytest.raises(ValuestabError, match="could not be finished .*-m venv"):
+    with pytest.raises(ValuestabError, match="could not be finished .*-m venv .*what was there is as it was"):
         build_environment(folder, [], sources, lambda command: SimpleNamespace(returncode=1))
-    assert not (folder / STAMP).exists()
+    assert not folder.exists()
 
 
 def test_what_make_did_not_make_is_left_alone(place):

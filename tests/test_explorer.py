@@ -103,6 +103,7 @@ def test_an_empty_folder_is_said_until_there_is_something(results, tmp_path):  #
     explorer.again.click()
     assert explorer.message.value == "" and explorer.plot.value
     assert "There are no answers in" in explore(tmp_path / "nowhere").children[3].value
+    assert "There are no answers in 2024" in explore(2024).children[3].value
 
 
 def test_a_damaged_file_is_said_and_the_others_are_shown(results, tmp_path):  # noqa: F811

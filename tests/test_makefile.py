@@ -54,11 +54,13 @@ def test_nothing_in_a_value_means_anything_to_make_or_the_shell(value):
     ]  # fmt: skip
 
 
-def test_plan_takes_what_reproduce_takes():
-    code, out, _ = make("-n", "plan", "MODEL=a/b", "n_personas=8")
+@pytest.mark.parametrize(("target", "own"), [("plan", ["--paper=stability"]), ("report", [])])
+def test_plan_and_report_take_what_reproduce_takes(target, own):
+    code, out, _ = make("-n", target, "MODEL=a/b", "n_personas=8", "dtype=4bit")
     assert code == 0
     words = shlex.split(out.splitlines()[-1])
-    assert words[2:] == ["valuestab_utils.plan", "--paper=stability", "--profile=quick", "--model=a/b", "n_personas=8"]
+    expected = [f"valuestab_utils.{target}", *own, "--profile=quick", "--model=a/b", "dtype=4bit", "n_personas=8"]
+    assert words[2:] == expected
 
 
 def test_bench_takes_a_shape_and_a_dtype():

@@ -82,6 +82,8 @@ def test_sampling_that_is_left_out_is_the_checkpoints_own_and_plain_is_plain():
         ("{family: F, remote_code: 'yes'}", "remote_code is 'yes', where true or false is expected"),
         ("{family: F, paper: [8bit]}", "Unknown way to run '8bit'"),
         ("{family: F, template: enable_thinking}", "'mine'"),
+        ("{family: F, id: 2024}", "'mine' .* id is 2024, but must be text"),
+        ("{family: 7}", "'mine' .* family is 7, but must be text"),
     ],
 )
 def test_an_entry_that_is_not_of_its_form_is_refused(tmp_path, text, message):

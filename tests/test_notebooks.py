@@ -75,6 +75,6 @@ def test_a_notebook_runs_through_where_most_of_its_parts_are_not_run(tmp_path, m
             if "parameters" in cell.metadata.get("tags", []):
                 names |= {"profile": "smoke", "parts": [part], "controls": []}
     figures = [name for name, entry in load_figures().items() if entry.notebook == book]
-    skipped = [read_record(name, tmp_path / "figures" / "smoke").skipped for name in figures]
+    skipped = [read_record(name, names["study"].figures_dir).skipped for name in figures]
     assert skipped.count("") == n_made
     assert all(f"The part {part!r}" not in sentence for sentence in skipped)

@@ -3,7 +3,9 @@
 import nbformat
 import pytest
 
+from valuestab_utils.embedded import EMBEDDED_NAME
 from valuestab_utils.errors import ValuestabError
+from valuestab_utils.model_cards import model_card
 from valuestab_utils.parameters import declared_parameters, for_notebooks, parse_value, split_words
 
 
@@ -92,6 +94,30 @@ def test_names_of_profile_and_model_are_text_whatever_they_look_like():
     assert for_notebooks({"model": "7", "profile": "null"}, {"n": {"model": None, "profile": "quick"}}) == {
         "n": {"model": "7", "profile": "null"}
     }
+
+
+@pytest.mark.parametrize("text", ["2024", "2.50", "true", "[a]", "[a", "0_1"])
+def test_a_folder_is_text_whatever_it_looks_like(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    found = for_notebooks({"results_dir": text}, {"n": {"results_dir": None}})
+    assert found == {"n": {"results_dir": str(tmp_path / text)}}
+
+
+@pytest.mark.parametrize("text", ["", "None", "null", "~"])
+def test_no_folder_is_the_default_one(text):
+    assert for_notebooks({"results_dir": text}, {"n": {"results_dir": None}})["n"] == {"results_dir": None}
+
+
+def test_a_model_is_a_folder_where_its_card_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    known = "mistralai/Mistral-7B-v0.1"
+    for name in ("tiny", "own/tiny", known, EMBEDDED_NAME):
+        (tmp_path / name).mkdir(parents=True)
+        model = for_notebooks({"model": name}, {"n": {"model": None}})["n"]["model"]
+        assert model == (name if name in (known, EMBEDDED_NAME) else str(tmp_path / name))
+        assert model_card(model) == model_card(name)  # wherever a notebook runs
+    for name in ("elsewhere", "api:tiny", "owner/name"):
+        assert for_notebooks({"model": name}, {"n": {"model": None}})["n"] == {"model": name}
 
 
 def test_paths_are_relative_to_where_the_command_was_given(tmp_path, monkeypatch):

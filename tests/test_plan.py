@@ -61,6 +61,8 @@ def test_report_says_tokens_memory_and_time(study, monkeypatch, tmp_path):
     lines = "\n".join(plan.report(study()))
     assert "6 messages and the answers of 6 sessions are missing: 240 queries, at most" in lines
     assert "GiB of weights in float32" in lines
+    run = study().run
+    assert f"pages in output/{run}, figures in figures/{run}." in lines
     assert "about 104 s for conversations" in lines.replace("2 min", "104 s")  # two batches of 2 + 100 x 0.5 s
 
 

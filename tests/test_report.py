@@ -358,5 +358,9 @@ def test_command(run, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.endswith("output/quick/report.html in a browser.\n")
     assert main(["--profile", "smoke"]) == 1
     assert "'smoke' has no figures" in capsys.readouterr().err
+    assert main(["--profile", "smoke", "n_personas=2", "results_dir=x"]) == 1
+    assert "'smoke-n_personas=2' has no figures" in capsys.readouterr().err
+    assert main(["n_persons=2"]) == 1
+    assert "Did you mean 'n_personas'" in capsys.readouterr().err
     assert main(["--profile", "quik"]) == 1
     assert "Did you mean 'quick'" in capsys.readouterr().err

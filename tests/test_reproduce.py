@@ -1,5 +1,6 @@
 """The driver of the notebooks, on tiny ones."""
 
+import ast
 import io
 import json
 import os
@@ -14,7 +15,7 @@ import pytest
 
 from valuestab_utils import reproduce as driver
 from valuestab_utils.errors import ValuestabError
-from valuestab_utils.execution import check_kernel, execute, remove_outputs
+from valuestab_utils.execution import check_kernel, execute
 from valuestab_utils.paths import ROOT
 from valuestab_utils.reproduce import reproduce
 
@@ -82,24 +83,61 @@ def test_nothing_runs_if_a_name_or_value_is_wrong(tmp_path, notebooks, run):
     assert not (tmp_path / "output").exists()
 
 
+def finished(tmp_path, notebooks, run):
+    """Two notebooks that say which files are there while the first runs, and a whole run of them with its report."""
+    listing = f"import os, pathlib\nprint(sorted(os.listdir({str(tmp_path / 'output')!r})))"
+    write_notebook(notebooks, "01_first", listing, parameters="fail = False")
+    summary = f"pathlib.Path({str(tmp_path / 'summary.json')!r}).write_text('{{\"lines\": [\"Found.\"]}}')"
+    write_notebook(notebooks, "02_second", "import pathlib\nassert not fail", summary, parameters="fail = False")
+    run()
+    (tmp_path / "output" / "report.html").touch()
+    (tmp_path / "figure_4a.json").touch()  # a figure's record
+    return {f"{name}.{ending}" for name in ("01_first", "02_second") for ending in ("ipynb", "html")}
+
+
+def files(folder):
+    return {path.name for path in folder.iterdir() if path.is_file()}
+
+
+def test_nothing_of_a_run_goes_before_its_successor_is_there(tmp_path, notebooks, run):
+    pages = finished(tmp_path, notebooks, run)
+    output = tmp_path / "output"
+    run()
+    while_the_first_ran = ast.literal_eval(printed(output / "01_first.ipynb"))
+    assert {*pages, "report.html"} < set(while_the_first_ran)
+    assert files(tmp_path) == {"summary.json", "figure_4a.json"}
+    first = (output / "01_first.html").stat().st_mtime_ns
+    run(names=["02_second"])
+    assert files(output) == {*pages, "report.html"} and (output / "01_first.html").stat().st_mtime_ns == first
+
+
+def test_failed_notebook_takes_the_place_of_its_own_success_and_of_what_was_found(tmp_path, notebooks, run):
+    pages = finished(tmp_path, notebooks, run)
+    output = tmp_path / "output"
+    with pytest.raises(ValuestabError, match="02_second.ipynb failed"):
+        run(names=["02_second"], fail="true")
+    assert files(output) == {"01_first.ipynb", "01_first.html", "02_second.failed.ipynb"}
+    assert files(tmp_path) == {"figure_4a.json"}
+    run()
+    assert files(output) == pages
+
+
 def test_failed_notebook_does_not_look_finished(tmp_path, notebooks, run):
     write_notebook(notebooks, "01_first", "print('so far')\n1 / 0")
     write_notebook(notebooks, "02_second", "open('ran', 'w')")
     output = tmp_path / "output"
     output.mkdir()
-    for old in ("01_first.ipynb", "02_second.html", ".02_second.999999999.ipynb"):
+    for old in ("01_first.ipynb", "01_first.html", ".01_first.999999999.ipynb"):
         (output / old).touch()
-    (tmp_path / "summary.json").touch()
     with pytest.raises(ValuestabError) as caught:
         run()
     assert str(caught.value) == (
         "01_first.ipynb failed in its cell [2] with ZeroDivisionError: division by zero "
         f"(all of it is in {output / '01_first.failed.ipynb'})."
     )
-    assert {path.name for path in output.iterdir()} == {"01_first.failed.ipynb"}
+    assert files(output) == {"01_first.failed.ipynb"}
     assert "so far" in printed(output / "01_first.failed.ipynb")
     assert not (notebooks / "ran").exists()
-    assert not (tmp_path / "summary.json").exists()
 
 
 def test_command_says_a_notebooks_own_sentence_alone_and_exits_with_1(
@@ -113,6 +151,19 @@ def test_command_says_a_notebooks_own_sentence_alone_and_exits_with_1(
     monkeypatch.setattr(driver.reproduce, "__defaults__", (notebooks, (), "stability"))
     assert driver.main(["--profile", "smoke", "--output", str(tmp_path / "output")]) == 1
     assert capsys.readouterr().err.splitlines()[1:] == ["Unknown topic: say joke."]
+
+
+def test_changed_parameters_give_a_run_of_its_own(monkeypatch):
+    called = {}
+
+    def note(given, output, summary, names, paper):
+        called.update(output=output, figures=summary.parent)
+        return ["Open x in a browser."]
+
+    monkeypatch.setattr("valuestab_utils.embedded.ensure_embedded_model", lambda: None)
+    monkeypatch.setattr(driver, "reproduce", note)
+    assert driver.main(["--profile", "smoke", "--notebooks", "02_pvq", "--", "n_personas=2", "results_dir=x"]) == 0
+    assert called == {name: ROOT / name / "smoke-n_personas=2" for name in ("output", "figures")}
 
 
 def test_missing_summary_is_an_error_and_nothing_is_invented(notebooks, run):
@@ -129,6 +180,7 @@ def test_full_disk_is_told_and_leaves_no_half_file(tmp_path, notebooks, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("valuestab_utils.execution.papermill.execute_notebook", full)
+    (tmp_path / "01_first.html").touch()
     with pytest.raises(ValuestabError, match="could not be written .No space left on device"):
         execute(notebook, {}, tmp_path / "01_first.ipynb")
     assert list(tmp_path.iterdir()) == [notebooks]
@@ -136,16 +188,18 @@ def test_full_disk_is_told_and_leaves_no_half_file(tmp_path, notebooks, monkeypa
 
 def test_notebook_whose_process_dies(tmp_path, notebooks):
     notebook = write_notebook(notebooks, "01_first", "import os\nos.kill(os.getpid(), 9)")
+    (tmp_path / "01_first.html").touch()
     with pytest.raises(ValuestabError, match="The process that ran 01_first.ipynb died"):
         execute(notebook, {}, tmp_path / "01_first.ipynb")
     assert list(tmp_path.iterdir()) == [notebooks]
 
 
-def test_files_of_a_running_process_are_left_alone(tmp_path):
-    for name in (f".01_first.{os.getpid()}.ipynb", ".01_first.999999999.html"):
-        (tmp_path / name).touch()
-    remove_outputs(tmp_path, ["01_first"])
-    assert [path.name for path in tmp_path.iterdir()] == [f".01_first.{os.getpid()}.ipynb"]
+def test_files_of_a_running_process_are_left_alone(tmp_path, notebooks):
+    notebook = write_notebook(notebooks, "01_first", "pass")
+    for process in (os.getppid(), 999999999):
+        (tmp_path / f".01_first.{process}.html").touch()
+    execute(notebook, {}, tmp_path / "01_first.ipynb")
+    assert files(tmp_path) == {"01_first.ipynb", "01_first.html", f".01_first.{os.getppid()}.html"}
 
 
 def test_progress_is_shown_in_the_notebook_and_in_the_log(tmp_path, notebooks, monkeypatch):

@@ -42,7 +42,7 @@ def test_the_models_answers_alone_give_the_figures_number_again(planned, tmp_pat
     rows = rows_of(stability_table(planned.answers()), measure="rank_order")
     planned.keep(Figure(), rows, "figure_4a", "Found this.")
     path = write_archive(planned, folder=tmp_path)
-    assert path == tmp_path / "valuestab-single.zip" and not list(tmp_path.glob(".valuestab*"))
+    assert path == tmp_path / f"valuestab-{planned.run}.zip" and not list(tmp_path.glob(".valuestab*"))
     with zipfile.ZipFile(path) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     answers = pd.read_csv(io.BytesIO(files["answers.csv"]))

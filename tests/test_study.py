@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from valuestab_utils.controls import RandomRespondent, SyntheticRespondent
 from valuestab_utils.draws import SAMPLER
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.figure_files import read_record
+from valuestab_utils.parameters import declared_parameters, for_study
 from valuestab_utils.paths import DATA, ROOT
 from valuestab_utils.profiles import load_profile
 from valuestab_utils.study import CONTROLS, plan_study, run_name
@@ -177,6 +179,13 @@ def test_a_profile_that_is_no_yaml_is_one_sentence(profile, text):
         ({"experiments": "all"}, "lacks experiments"),
         ({"experiments": [{"population": "none"}]}, "An experiment of profile .* lacks format"),
         ({"experiments": ["none"]}, "An experiment of profile .* lacks population, format"),
+        ({"model": 5}, "The model of profile .*mine.yaml is 5, but must be text: give one name, in quotes"),
+        ({"model": ["a"]}, r"The model of profile .* is \['a'\], but must be text"),
+        ({"experiments": [{"population": 5, "format": "own"}]}, "The population of an experiment of .* is 5, but must"),
+        (
+            {"experiments": [{"population": "none", "format": "own", "dtype": [4]}]},
+            r"The dtype of an experiment of .* is \[4\], but must be text",
+        ),
         ({"seed": [1]}, "Unknown entry in .*: 'seed'. Did you mean 'seeds'"),
         (
             {"experiments": [{"population": "none", "format": "own", "n_persona": 2}]},
@@ -205,6 +214,16 @@ def test_a_profile_that_lacks_something_or_has_something_unknown(profile, change
         load_profile(profile(**changes))
 
 
+def test_a_profile_of_ones_own_has_a_name_of_its_own(profile, tmp_path):
+    Path(profile()).rename(tmp_path / "quick.yaml")
+    with pytest.raises(ValuestabError, match="quick.yaml has the name of one in data/profiles, .* give it another"):
+        load_profile(str(tmp_path / "quick.yaml"))
+
+
+def test_a_folder_of_results_may_be_a_number(loaded):
+    assert plan_study("smoke", results_dir=2024).results_dir == Path("2024")
+
+
 @pytest.mark.parametrize("text", ["", "[]", "just text"])
 def test_a_profile_that_is_no_mapping(profile, tmp_path, text):
     (tmp_path / "mine.yaml").write_text(text)
@@ -230,6 +249,9 @@ def test_every_file_of_data_profiles_is_read():
     "asked, message",
     [
         ({"model": "SmolLM2-135M-instruct"}, "Unknown model .*Did you mean 'SmolLM2-135M-Instruct'"),
+        ({"model": 5}, "model is 5, but must be text"),
+        ({"profile": 5}, "profile is 5, but must be text"),
+        ({"dtype": ["4bit"]}, r"dtype is \['4bit'\], but must be text"),
         ({"profile": "papers"}, "Unknown profile 'papers'. Did you mean 'paper'"),
         ({"topics": ["joke", "ches"]}, "Unknown topic 'ches'. Did you mean 'chess'.*no_conversation"),
         ({"topics": ["joke", "joke"]}, "A topic is named twice"),
@@ -447,9 +469,39 @@ def test_who_is_tested_and_where_figures_go(loaded, tmp_path):
     (tmp_path / "tiny").mkdir()
     assert plan_study("smoke", str(tmp_path / "tiny")).figures_dir == ROOT / "figures" / "smoke-tiny"
     assert run_name("smoke", str(tmp_path / "tiny"), "4bit") == "smoke-tiny-4bit"
+    assert run_name("smoke", str(tmp_path / "tiny"), "4bit", seeds=[2]) == "smoke-tiny-4bit-seeds=2"
     who = [planned.respondent(experiment) for experiment in planned.experiments]
     assert {type(respondent) for respondent in who} == {FakeRespondent, RandomRespondent, SyntheticRespondent}
     assert planned.results_dir == ROOT / "results"
+
+
+@pytest.mark.parametrize(("name", "text", "run"), [
+    ("n_personas", "2", "n_personas=2"), ("n_permutations", "1", "n_permutations=1"), ("n_names", "1", "n_names=1"),
+    ("n_messages", "3", "n_messages=3"), ("seeds", "[4, 5]", "seeds=4,5"), ("topics", "[joke]", "topics=joke"),
+    ("controls", "[]", "controls="), ("wording", "project", "wording=project"), ("parts", "[pvq]", "parts=pvq"),
+    ("dtype", "bfloat16", "dtype=bfloat16"), ("dtype", "4bit", "4bit"), ("lengths", "[3]", "lengths=3"),
+    ("formats", "[base]", "formats=base"), ("compare", "[all]", "compare=all"), ("results_dir", "elsewhere", ""),
+    ("populations", "[none]", "populations=none"), ("populations", "[own.csv]", "populations=own"),
+    ("topics", "[joke, chess, poem, history, grammar, bicycle, weather, britney, no_conversation]", "8bdc10a2"),
+    ("populations", "[../a b.csv]", "b73330fc"), ("wording", "auto", ""), ("seeds", "None", ""),
+])  # fmt: skip
+def test_a_run_goes_by_what_is_changed_of_its_profile(loaded, tmp_path, monkeypatch, name, text, run):
+    for own in ("folder/own.csv", "a b.csv"):
+        (tmp_path / own).parent.mkdir(exist_ok=True)
+        (tmp_path / own).write_text(PEOPLE)
+    monkeypatch.chdir(tmp_path / "folder")
+    given = for_study({"profile": "smoke", name: text})
+    named = run_name(**given)
+    assert named == (f"smoke-{run}" if run else "smoke")
+    assert plan_study(**given).run == named
+
+
+def test_every_parameter_but_the_folder_of_results_is_in_the_name_whatever_the_order():
+    declared = declared_parameters(ROOT / "notebooks" / "01_conversations.ipynb")
+    changes = dict.fromkeys(declared.keys() - {"profile", "model"}, "x")
+    names = {run_name("smoke", **{name: changed}) for name, changed in changes.items()}
+    assert names == {"smoke", *(f"smoke-{name}=x" for name in changes if name != "results_dir")}
+    assert run_name("smoke", seeds=[1], n_names=2) == run_name("smoke", n_names=2, seeds=[1])
 
 
 # Parts beside the main one

@@ -29,6 +29,19 @@ def told_by(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0].rstrip('.: ')}"
 
 
+def check_text(what: str, value: object) -> str:
+    """Return ``value`` if it is text; else raise an error that names it as ``what``.
+
+    Examples
+    --------
+    >>> check_text("model", "2024")
+    '2024'
+    """
+    if isinstance(value, str):
+        return value
+    raise ValuestabError(f"{what} is {value!r}, but must be text: give one name, in quotes if it looks like a number.")
+
+
 def check_known(kind: str, name: str, known: Iterable[str]) -> str:
     """Return ``name`` if it is one of ``known``; else raise an error that lists them and suggests the nearest.
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from valuestab_utils.paths import ROOT
@@ -42,6 +42,7 @@ _PAGE = """{%- extends 'index.html.j2' -%}
 def execute(notebook: Path, parameters: Mapping[str, object], output: Path) -> None:
     """Execute one notebook in its own folder; ``output`` and a page (.html) appear only if it succeeds.
 
+    Those of an earlier execution stay until this one has succeeded or failed (an interruption is neither).
     Its progress bars are shown on this process' standard error too. Secrets of the environment that it prints are
     written as ``***`` (see `valuestab_utils.redaction`).
 
@@ -58,6 +59,7 @@ def execute(notebook: Path, parameters: Mapping[str, object], output: Path) -> N
     ValuestabError
         If the notebook fails, in the notebook's own words where it raised a ValuestabError itself.
     """
+    _remove_unfinished(output)
     running = output.absolute().with_name(f".{output.stem}.{os.getpid()}.ipynb")
     failed = output.with_name(f"{output.stem}.failed.ipynb")
     papermill_io.register(str(running), _Redacting)
@@ -80,7 +82,9 @@ def execute(notebook: Path, parameters: Mapping[str, object], output: Path) -> N
         page.write_text(redact(to_page(running, title=output.stem)), encoding="utf-8")
         os.replace(page, output.with_suffix(".html"))
         os.replace(running, output)
+        failed.unlink(missing_ok=True)
     except PapermillExecutionError as error:
+        withdraw(output, output.with_suffix(".html"))
         os.replace(running, failed)
         if error.ename == ValuestabError.__name__:
             raise ValuestabError(error.evalue) from error
@@ -89,11 +93,13 @@ def execute(notebook: Path, parameters: Mapping[str, object], output: Path) -> N
             f"{notebook.name} failed in its cell [{error.exec_count}] with {said} (all of it is in {failed})."
         ) from error
     except DeadKernelError as error:
+        withdraw(output, output.with_suffix(".html"))
         raise ValuestabError(
             f"The process that ran {notebook.name} died, probably for want of memory: free some, or choose a "
             "smaller model or profile; the same command goes on where it was."
         ) from error
     except OSError as error:
+        withdraw(output, output.with_suffix(".html"))
         raise ValuestabError(
             f"{output} could not be written ({error.strerror or error}): make room or name another folder "
             "(--output)."
@@ -115,15 +121,18 @@ class _Redacting:
         return path
 
 
-def remove_outputs(folder: Path, names: Sequence[str]) -> None:
-    """Take away what earlier runs made of these notebooks: nothing old may look like new.
+def _remove_unfinished(output: Path) -> None:
+    """Take away what processes that were killed left of this notebook, but not what another writes at the moment."""
+    left = [path for ending in ("ipynb", "html") for path in output.parent.glob(f".{output.stem}.*.{ending}")]
+    for path in left:
+        if not _is_running(path.suffixes[-2]):
+            path.unlink(missing_ok=True)
 
-    What another process is writing at the moment stays.
-    """
-    for name in names:
-        old = [folder / f"{name}{ending}" for ending in (".ipynb", ".failed.ipynb", ".html")]
-        unfinished = [*folder.glob(f".{name}.*.ipynb"), *folder.glob(f".{name}.*.html")]
-        for path in old + [path for path in unfinished if not _is_running(path.suffixes[-2])]:
+
+def withdraw(*paths: Path) -> None:
+    """Remove what an earlier success left: it must not stand for an execution that failed."""
+    with contextlib.suppress(OSError):  # what cannot be removed must not hide why it failed
+        for path in paths:
             path.unlink(missing_ok=True)
 
 
@@ -163,7 +172,10 @@ def check_kernel() -> None:
 
 
 def _is_running(process: str) -> bool:
-    with contextlib.suppress(ValueError, ProcessLookupError):
+    try:
         os.kill(int(process.removeprefix(".")), 0)
-        return True
-    return False
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True

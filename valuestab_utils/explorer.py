@@ -173,7 +173,7 @@ def explore(results_dir: str | Path | None = None) -> widgets.VBox:
     -------
     ipywidgets.VBox
     """
-    return Explorer(ROOT / "results" if results_dir is None else Path(results_dir).expanduser()).view
+    return Explorer(ROOT / "results" if results_dir is None else Path(str(results_dir)).expanduser()).view
 
 
 def _note(induced: bool, left_out: Sequence[str], n: int) -> str:

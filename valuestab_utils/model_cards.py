@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.errors import ValuestabError, check_known, check_text
 from valuestab_utils.paths import DATA
 from valuestab_utils.prompts import FORMATS
 from valuestab_utils.quantization import SUFFIXES
@@ -79,9 +79,9 @@ def _card(name: str, entry: dict) -> ModelCard:
             check_known("entry", key, _ENTRIES)
         return ModelCard(
             name=slug(name),
-            source=entry.get("id", name),
+            source=check_text("id", entry.get("id", name)),
             format=check_known("format", entry["format"], FORMATS) if "format" in entry else None,
-            family=entry["family"],
+            family=check_text("family", entry["family"]),
             sampling=_sampling(entry["sampling"]) if "sampling" in entry else None,
             template=dict(entry.get("template", {})),
             paper=tuple(check_known("way to run", kind, _IN_PAPER) for kind in entry.get("paper", [])),

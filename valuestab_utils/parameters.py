@@ -1,5 +1,6 @@
 """Notebook parameters from the command line: ``name=value`` words, held to what the notebooks declare."""
 
+import argparse
 import ast
 import re
 from collections.abc import Mapping, Sequence
@@ -8,10 +9,12 @@ from pathlib import Path
 import yaml
 
 from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.paths import ROOT
 from valuestab_utils.redaction import is_secret_name, secret_in
 
 _ANYTHING = object()  # default of a parameter whose value is no literal
 _NAMES = ("profile", "model")  # text, whatever they look like
+_NULL = r"null|None|~|"
 
 
 class _Literals(yaml.SafeLoader):
@@ -28,7 +31,7 @@ for _tag, _pattern, _first in (
     ("int", r"-?(0|[1-9]\d*)", "-0123456789"),
     ("float", r"-?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?", "-.0123456789"),
     ("bool", r"true|True|false|False", "tTfF"),
-    ("null", r"null|None|~|", ["n", "N", "~", ""]),
+    ("null", _NULL, ["n", "N", "~", ""]),
 ):
     _Literals.add_implicit_resolver(
         f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first)
@@ -98,7 +101,8 @@ def for_notebooks(given: Mapping[str, str], declared: Mapping[str, Mapping[str, 
 
     Relative paths become absolute, since a notebook runs in its own folder. A value is a path if the
     parameter's name ends in ``_dir``, or if it names an existing file or folder and looks like a path (it has
-    a slash, or ends in .csv or .yaml).
+    a slash, or ends in .csv or .yaml). A model is one if there is a folder of that name and no model in
+    data/models.yaml, as `valuestab_utils.model_cards.model_card` has it.
 
     Parameters
     ----------
@@ -161,6 +165,24 @@ def split_words(words: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def given_parameters(options: argparse.Namespace) -> dict[str, str]:
+    """What a command line has in --profile, --model and ``name=value`` words, as text; the words win."""
+    given = {"profile": options.profile} | ({"model": options.model} if options.model else {})
+    return given | split_words(options.parameters)
+
+
+def for_study(given: Mapping[str, str]) -> dict[str, object]:
+    """The same as `valuestab_utils.study.plan_study` takes it, all of whose parameters every notebook declares.
+
+    Raises
+    ------
+    ValuestabError
+        See `for_notebooks`.
+    """
+    declared = declared_parameters(ROOT / "notebooks" / "01_conversations.ipynb")
+    return for_notebooks(given, {"study": declared})["study"]
+
+
 def _check_no_secret(name: str, text: str) -> None:
     """Parameters are written into the executed notebooks."""
     variable = name if is_secret_name(name) else secret_in(text)
@@ -179,7 +201,8 @@ def _literal(node: ast.expr) -> object:
 
 
 def _fitting(name: str, text: str, default: object) -> object:
-    if isinstance(default, str) or name in _NAMES:
+    is_path = name.endswith("_dir") and not re.fullmatch(_NULL, text)
+    if isinstance(default, str) or name in _NAMES or is_path:
         return text
     value = parse_value(text)
     if default is None or default is _ANYTHING:
@@ -210,7 +233,15 @@ def _absolute(name: str, value: object) -> object:
         return [_absolute(name, member) for member in value]
     if not isinstance(value, str):
         return value
-    looks_like_path = "/" in value or value.endswith((".csv", ".yaml"))
-    if name.endswith("_dir") or (looks_like_path and Path(value).expanduser().exists()):
-        return str(Path(value).expanduser().resolve())
-    return value
+    path = Path(value).expanduser()
+    if name == "model":
+        is_path = path.is_dir() and not _is_known_model(value)
+    else:
+        is_path = ("/" in value or value.endswith((".csv", ".yaml"))) and path.exists()
+    return str(path.resolve()) if is_path or name.endswith("_dir") else value
+
+
+def _is_known_model(name: str) -> bool:
+    from valuestab_utils.model_cards import known_models  # loads PyTorch, for which nothing else here waits
+
+    return name in known_models()

@@ -22,7 +22,7 @@ from valuestab_utils.errors import ValuestabError
 from valuestab_utils.measurements import Measurement
 from valuestab_utils.models import LanguageModel
 from valuestab_utils.papers import FIRST, PAPERS
-from valuestab_utils.paths import ROOT
+from valuestab_utils.parameters import for_study, given_parameters
 from valuestab_utils.prompts import LETTERS
 from valuestab_utils.questionnaire import item_prompts
 from valuestab_utils.respondents import Respondent
@@ -178,7 +178,8 @@ def report(study: Study, measure: bool = True) -> list[str]:
     measure : bool
         Calibrate on this machine, which loads the model and takes up to a minute on a CPU.
     """
-    table, lines = plan_table(study), list(study.left_out)
+    table = plan_table(study)
+    lines = [f"The run {study.run}: pages in output/{study.run}, figures in figures/{study.run}.", *study.left_out]
     shown = table.drop(columns="model").to_string(index=False) if len(table) else "Nothing but controls."
     lines += [shown, ""]
     for model, messages in messages_to_write(study).items():
@@ -229,8 +230,6 @@ def _duration(seconds: float) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns 0, or 1 after one sentence on stderr."""
-    from valuestab_utils.parameters import declared_parameters, for_notebooks, split_words
-
     parser = argparse.ArgumentParser(prog="python -m valuestab_utils.plan", description=__doc__.splitlines()[0])
     parser.add_argument("--profile", default="quick", help="a name in data/profiles, or a file of that form")
     parser.add_argument("--model", default="", help="a name in data/models.yaml, a folder, or a hub id")
@@ -239,11 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("parameters", nargs="*", metavar="name=value", help="parameters of the notebooks")
     asked = parser.parse_args(arguments)
     try:
-        given = split_words(asked.parameters) | {"profile": asked.profile}
-        if asked.model:
-            given["model"] = asked.model
-        known = declared_parameters(ROOT / "notebooks" / "01_conversations.ipynb")
-        study = plan_study(**for_notebooks(given, {"01": known})["01"], paper=asked.paper)
+        study = plan_study(**for_study(given_parameters(asked)), paper=asked.paper)
         print(*report(study, not asked.no_calibration), sep="\n")
     except ValuestabError as error:
         print(error, file=sys.stderr)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.errors import ValuestabError, check_known, check_text
 from valuestab_utils.parameters import parse_value
 from valuestab_utils.paths import DATA
 from valuestab_utils.prompts import FORMATS
@@ -35,18 +35,22 @@ def load_profile(name: str) -> dict:
     Raises
     ------
     ValuestabError
-        Unknown profile (the nearest is suggested), or a file without one of the needed entries or with an
-        unknown one.
+        Unknown profile (the nearest is suggested), or a file with the name of one in data/profiles, without one of the
+        needed entries or with an unknown one.
 
     Examples
     --------
     >>> load_profile("paper")["seeds"]
     [1, 2, 3, 4, 5]
     """
-    path = Path(name)
+    path = Path(check_text("profile", name))
     if path.suffix != ".yaml":
         known = sorted(file.stem for file in PROFILES.glob("*.yaml"))
         path = PROFILES / f"{check_known('profile', name, known)}.yaml"
+    elif (PROFILES / path.name).exists() and path.resolve() != (PROFILES / path.name).resolve():
+        raise ValuestabError(
+            f"The profile {path} has the name of one in data/profiles, and runs go by that name: give it another."
+        )
     try:
         profile = parse_value(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValuestabError) as error:
@@ -55,6 +59,7 @@ def load_profile(name: str) -> dict:
             f"Profile {path} cannot be read ({reason}): give a YAML file like those in data/profiles."
         ) from error
     _check(f"Profile {path}", profile, needed=_ENTRIES, known=("about", *_ENTRIES))
+    check_text(f"The model of profile {path}", profile["model"])
     if not isinstance(profile["experiments"], list) or not profile["experiments"]:
         raise ValuestabError(f"Profile {path} lacks experiments: see data/profiles/quick.yaml for the form.")
     for experiment in profile["experiments"]:
@@ -63,6 +68,8 @@ def load_profile(name: str) -> dict:
         needed = (*_OF_EXPERIMENT[:2], *(("instruments",) if of_condition else ()))
         known = _OF_CONDITION if of_condition else _OF_EXPERIMENT
         _check(f"An experiment of profile {path}", experiment, needed, known)
+        for name in ("population", *(["dtype"] if experiment.get("dtype") else [])):
+            check_text(f"The {name} of an experiment of {path}", experiment[name])
         check_known("format", experiment["format"], ["own", *FORMATS])
         if (part == "downstream") > ("task" in experiment) or ("task" in experiment) > (part in _WITH_TASK):
             raise ValuestabError(

@@ -15,6 +15,7 @@ from pathlib import Path
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.figure_files import load_figures
 from valuestab_utils.papers import FIRST, PAPERS, Paper, paper_of, summary_file
+from valuestab_utils.parameters import for_study, given_parameters
 from valuestab_utils.paths import ROOT
 from valuestab_utils.redaction import redact
 from valuestab_utils.report_page import SHOWN_ROWS, fill_page
@@ -56,7 +57,8 @@ def write_report(run: str, figures_dir: str | Path, output_dir: str | Path) -> P
     figures_dir, output_dir = Path(figures_dir), Path(output_dir)
     if not figures_dir.is_dir():
         raise ValuestabError(
-            f"The run {run!r} has no figures in {figures_dir}: run it first (make reproduce)."
+            f"The run {run!r} has no figures in {figures_dir}: run it first (make reproduce), or give the profile, "
+            "model and parameters that it was run with."
         )
     registry = load_figures()
     names = sorted({entry.notebook for entry in registry.values()})
@@ -125,13 +127,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--profile", default="quick", help="a name in data/profiles, or a file of that form")
     parser.add_argument("--model", default="", help="a name in data/models.yaml, a folder, or a hub id")
-    parser.add_argument("--dtype", default="auto", help="4bit or 8bit, if the run was")
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the executed notebooks")
-    options = parser.parse_args(arguments)
+    parser.add_argument("parameters", nargs="*", metavar="name=value", help="parameters that the run was given")
+    options = parser.parse_intermixed_args(arguments)
     try:
         from valuestab_utils.study import run_name  # loads PyTorch, which takes seconds
 
-        run = run_name(options.profile, options.model, options.dtype)
+        run = run_name(**for_study(given_parameters(options)))
         output = (options.output or ROOT / "output" / run).resolve()
         page = write_report(run, ROOT / "figures" / run, output)
     except ValuestabError as error:

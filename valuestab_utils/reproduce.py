@@ -1,7 +1,8 @@
 """Run the notebooks in order, with parameters from the command line, and say what was found.
 
 The notebooks are executed anew each time. What takes long in them is kept under results/ and taken from
-there, so that a second run takes a minute, and an interrupted one goes on where it was.
+there, so that a second run takes a minute, and an interrupted one goes on where it was. Each page and figure of an
+earlier run stays until its own successor is there; where a notebook fails, its page, the report and what was found go.
 """
 
 import argparse
@@ -13,10 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from valuestab_utils.errors import ValuestabError, check_known
-from valuestab_utils.execution import check_kernel, execute, remove_outputs
-from valuestab_utils.figure_files import load_figures
+from valuestab_utils.execution import check_kernel, execute, withdraw
 from valuestab_utils.papers import FIRST, PAPERS, paper_of, summary_file
-from valuestab_utils.parameters import declared_parameters, for_notebooks, split_words
+from valuestab_utils.parameters import declared_parameters, for_notebooks, for_study, given_parameters
 from valuestab_utils.paths import ROOT
 from valuestab_utils.report import write_report
 
@@ -61,9 +61,6 @@ def reproduce(
     check_kernel()
     try:
         output.mkdir(parents=True, exist_ok=True)
-        remove_outputs(output, [*there, "report"])
-        for old in _records(summary, paper) if len(chosen) == len(there) else ():
-            old.unlink()  # what an earlier run found must not look like this one's
     except OSError as error:
         raise ValuestabError(
             f"{error.filename} cannot be written ({error.strerror}): name another folder (--output)."
@@ -71,23 +68,23 @@ def reproduce(
     for number, name in enumerate(chosen, start=1):
         start = time.monotonic()
         _say(f"[{number}/{len(chosen)}] {name} ...")
-        execute(there[name], parameters[name], output / f"{name}.ipynb")
+        try:
+            execute(there[name], parameters[name], output / f"{name}.ipynb")
+        except ValuestabError:
+            withdraw(output / "report.html", summary)  # what an earlier run found must not look like this one's
+            raise
         _say(f"[{number}/{len(chosen)}] {name}: done in {time.monotonic() - start:.0f} s")
     found = _read_summary(summary) if len(chosen) == len(there) else []
     return [*found, f"Open {os.path.relpath(output / chosen[-1])}.html in a browser."]
 
 
-def _records(summary: Path, paper: str) -> list[Path]:
-    """What earlier runs have found, but for that of other papers."""
-    others = {name for name, entry in load_figures().items() if paper_of(entry.notebook).name != paper}
-    others |= {Path(summary_file(other)).stem for other in PAPERS if other != paper}
-    return [path for path in summary.parent.glob("*.json") if path.stem not in others]
-
-
-def prepare_model(profile: str, model: str, dtype: str = "auto") -> str:
+def prepare_model(parameters: Mapping[str, object]) -> str:
     """Check the names of profile and model, make the embedded model if it is the one; return the run's name.
 
-    Its pages and figures go by that name (see `valuestab_utils.study.run_name`).
+    Parameters
+    ----------
+    parameters : mapping
+        Of `valuestab_utils.study.run_name`: the run's pages and figures go by that name.
 
     Raises
     ------
@@ -98,8 +95,9 @@ def prepare_model(profile: str, model: str, dtype: str = "auto") -> str:
     from valuestab_utils.model_cards import model_card
     from valuestab_utils.study import load_profile, run_name
 
-    name = run_name(profile, model, dtype)
-    if model_card(model or load_profile(profile)["model"]).source == "embedded":
+    name = run_name(**parameters)
+    model = parameters.get("model") or load_profile(parameters["profile"])["model"]
+    if model_card(model).source == "embedded":
         ensure_embedded_model()
     return name
 
@@ -117,9 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("parameters", nargs="*", metavar="name=value", help="parameters of the notebooks")
     options = parser.parse_intermixed_args(arguments)
     try:
-        given = {"profile": options.profile} | ({"model": options.model} if options.model else {})
-        given |= split_words(options.parameters)
-        run = prepare_model(given["profile"], given.get("model", ""), given.get("dtype", "auto"))
+        given = given_parameters(options)
+        run = prepare_model(for_study(given))
         output = (options.output or ROOT / "output" / run).resolve()
         figures = ROOT / "figures" / run
         check_known("paper", options.paper, PAPERS)

@@ -14,7 +14,7 @@ from submitit import SlurmExecutor
 
 from valuestab_utils.errors import ValuestabError, check_known
 from valuestab_utils.papers import FIRST, PAPERS
-from valuestab_utils.parameters import declared_parameters, for_notebooks, split_words
+from valuestab_utils.parameters import for_study, given_parameters, split_words
 from valuestab_utils.paths import ROOT
 from valuestab_utils.reproduce import prepare_model
 from valuestab_utils.slurm_jobs import Outcome, notebooks_job, shard_job
@@ -107,16 +107,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     queue = Queue()
     try:
         queue.check()
-        given = {"profile": options.profile} | ({"model": options.model} if options.model else {})
-        given |= split_words(options.parameters)
-        parameters = _for_plan(given) | {"paper": check_known("paper", options.paper, PAPERS)}
-        run = prepare_model(given["profile"], given.get("model", ""), given.get("dtype", "auto"))
+        given = given_parameters(options)
+        parameters, paper = for_study(given), check_known("paper", options.paper, PAPERS)
+        run = prepare_model(parameters)
         output = (options.output or ROOT / "output" / run).resolve()
         executor = slurm_executor(output / "slurm", run, options)
-        compute_on_slurm(parameters, options.shards, executor, queue, options.max_resubmits)
+        compute_on_slurm(parameters | {"paper": paper}, options.shards, executor, queue, options.max_resubmits)
         log = output / "slurm" / "notebooks.log"
         log.unlink(missing_ok=True)
-        words = [f"--profile={given['profile']}", f"--paper={options.paper}", f"--output={output}"]
+        words = [f"--profile={given['profile']}", f"--paper={paper}", f"--output={output}"]
         words += [f"{name}={value}" for name, value in given.items() if name != "profile"]
         call = {"the notebooks": (words, log)}
         done = run_jobs(notebooks_job, call, executor, queue, options.max_resubmits, f"Notebooks of {run}", log)
@@ -148,12 +147,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sbatch", action="append", default=[], metavar="NAME=VALUE", help="other options of sbatch")
     parser.add_argument("parameters", nargs="*", metavar="name=value", help="parameters of the notebooks")
     return parser
-
-
-def _for_plan(given: dict[str, str]) -> dict[str, object]:
-    """Parameters as the notebooks take them; they hand all of them to `valuestab_utils.study.plan_study`."""
-    notebook = min((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-    return for_notebooks(given, {notebook.stem: declared_parameters(notebook)})[notebook.stem]
 
 
 def _sbatch_options(words: Sequence[str]) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 import datetime
 import functools
+import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from valuestab_utils.catalogue import stored_answers
 from valuestab_utils.circumplex_control import CircumplexRespondent, load_circumplex
 from valuestab_utils.controls import RandomRespondent, SyntheticRespondent
 from valuestab_utils.conversations import load_conversations, simulate_together
-from valuestab_utils.errors import ValuestabError, check_known
+from valuestab_utils.errors import ValuestabError, check_known, check_text
 from valuestab_utils.figure_files import save_figure, skip_figure
 from valuestab_utils.inductions import CONDITIONS, needs_questionnaire
 from valuestab_utils.instruments import Instrument, load_pvq40
@@ -37,6 +39,7 @@ from valuestab_utils.paths import ROOT
 from valuestab_utils.profiles import PARTS, PARTS_OF, load_profile
 from valuestab_utils.prompts import FORMATS
 from valuestab_utils.provenance import git_commit
+from valuestab_utils.quantization import SUFFIXES
 from valuestab_utils.respondents import Respondent
 from valuestab_utils.sessions import Experiment
 from valuestab_utils.tasks import TASKS, load_task
@@ -44,6 +47,7 @@ from valuestab_utils.topics import Topic
 
 CONTROLS = (RandomRespondent.name, SyntheticRespondent.name)  # as one asks for them
 EVERY_CONTROL = (*CONTROLS, CircumplexRespondent.name)  # which takes the synthetic one's place in papers 002 and 004
+_LONGEST = 60  # characters of a run's name that say what is changed of its profile
 
 __all__ = ["CONTROLS", "EVERY_CONTROL", "NO_PERSONA", "Study", "plan_study", "run_name"]
 
@@ -333,6 +337,9 @@ def plan_study(
     ValuestabError
         Anything unknown or impossible, before anything is computed.
     """
+    changes = Changes(topics, seeds, n_personas, n_permutations, n_messages, n_names, lengths, wording)
+    others = {"populations": populations, "formats": formats, "controls": controls, "parts": parts, "compare": compare}
+    run = run_name(profile, model, dtype, **vars(changes), **others)
     settings = load_profile(profile)
     controls = settings["controls"] if controls is None else controls
     for control in listed("controls", controls, ["control-random"], may_be_empty=True):
@@ -345,7 +352,6 @@ def plan_study(
     parts = of_paper if parts is None else [part for part in parts if part in of_paper]
     compare = () if compare is None else tuple(listed("compare", compare, ["all"], may_be_empty=True))
     questionnaire = load_pvq40(wording)
-    changes = Changes(topics, seeds, n_personas, n_permutations, n_messages, n_names, lengths, wording)
     entries = _entries(settings["experiments"], populations, parts, paper)
     planned = [design for entry in entries for design in designs(settings, entry, changes, questionnaire)]
 
@@ -373,7 +379,7 @@ def plan_study(
         left_out[f"{chosen} is as its service runs it: the profile's 4-bit and 8-bit variants are left out."] = None
         planned = [design for design in planned if not design.dtype]
     tested = {kind: _load(chosen, kind) for kind in dict.fromkeys(design.dtype or dtype for design in planned)}
-    directory = ROOT / "results" if results_dir is None else Path(results_dir).expanduser()
+    directory = ROOT / "results" if results_dir is None else Path(str(results_dir)).expanduser()
     for respondent in tested.values():
         respondent.keep_journal(directory)
     for design in planned:
@@ -394,12 +400,16 @@ def plan_study(
     if not measurements:
         raise ValuestabError(f"Nothing is left to be measured: {' '.join(left_out)}")
     in_order = sorted(measurements.values(), key=lambda m: PARTS.index(m.part))
-    run = run_name(profile, model, dtype)
     return Study(run, tuple(in_order), directory, respondents, compare, tuple(left_out), paper)
 
 
-def run_name(profile: str, model: str | None = None, dtype: str = "auto") -> str:
-    """Name that a run's figures and pages go by: the profile, and the model if it is not the profile's own.
+def run_name(profile: str, model: str | None = None, dtype: str = "auto", **changes: object) -> str:
+    """Name that a run's figures and pages go by: the profile, the model if it is not the profile's own, and changes.
+
+    These are the parameters of `plan_study` that are not as the profile says, in alphabetical order, populations of
+    one's own by the name that they have in results; eight digits of their hash stand for them if they are too long, or
+    no file name. ``compare`` is one of them, since the figures show more models by it. ``results_dir`` is none:
+    wherever answers are kept, they are the same ones, and the figures too.
 
     Raises
     ------
@@ -410,11 +420,30 @@ def run_name(profile: str, model: str | None = None, dtype: str = "auto") -> str
     --------
     >>> run_name("quick"), run_name("paper", "mistralai/Mistral-7B-v0.1", "4bit")
     ('quick', 'paper-mistralai--Mistral-7B-v0.1-4bit')
+    >>> run_name("quick", seeds=[1, 2], n_personas=8), run_name("quick", topics=["no_conversation"] * 9)
+    ('quick-n_personas=8-seeds=1,2', 'quick-02dae2ca')
     """
+    check_text("model", model or "")
+    check_text("dtype", dtype)
     own = model_card(load_profile(profile)["model"])
     chosen = model_card(model) if model else own
     name = Path(profile).stem + ("" if chosen.name == own.name else f"-{chosen.name}")
-    return name + (f"-{dtype}" if dtype in ("4bit", "8bit") else "")
+    if dtype in SUFFIXES:
+        name += f"-{dtype}"
+    else:
+        changes["dtype"] = dtype
+    changes.pop("results_dir", None)
+    given = sorted((key, value) for key, value in changes.items() if value not in (None, "auto"))
+    changed = "-".join(f"{key}={_shown(value)}" for key, value in given)
+    if len(changed) > _LONGEST or not re.fullmatch(r"[\w.,=-]*", changed, re.ASCII):
+        changed = hashlib.sha256(changed.encode()).hexdigest()[:8]
+    return f"{name}-{changed}" if changed else name
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(_shown, value))
+    return Path(str(value)).stem if str(value).endswith(".csv") else str(value)
 
 
 def _entries(
