@@ -318,7 +318,7 @@ def test_a_budget_stops_cleanly_and_nothing_is_paid_for_twice(server, tmp_path, 
     whole = run(respondent(), tmp_path / "whole")
     paid = server.answered
     monkeypatch.setenv("VALUESTAB_MAX_TOKENS", "1200")  # each request takes 103
-    with pytest.raises(ValuestabError, match="budget for served is spent.*VALUESTAB_MAX_TOKENS=1200"):
+    with pytest.raises(ValuestabError, match="budget of VALUESTAB_MAX_TOKENS=1200 is spent"):
         run(respondent(), tmp_path / "parts")
     assert server.answered - paid < 16
     monkeypatch.delenv("VALUESTAB_MAX_TOKENS")
@@ -336,7 +336,7 @@ def test_a_budget_in_money_needs_prices(server, monkeypatch):
     monkeypatch.setenv("VALUESTAB_USD_PER_MTOK_OUT", "2000")
     tested = respondent()
     assert tested.client.settings.usd(100, 3) == pytest.approx(0.106)
-    with pytest.raises(ValuestabError, match=r"budget for served is spent.*0\.\d+ USD.*VALUESTAB_MAX_USD=1"):
+    with pytest.raises(ValuestabError, match=r"budget of VALUESTAB_MAX_USD=1 is spent.*0\.\d+ USD"):
         tested.answer(prompts_of(tested) + prompts_of(tested, GALADRIEL), "ABCDEF")
 
 
@@ -348,7 +348,7 @@ def test_a_budget_is_never_exceeded(server, monkeypatch, faults):
     tested = respondent()
     tested.settings  # noqa: B018
     server.faults = faults
-    with pytest.raises(ValuestabError, match="budget for served is spent"):
+    with pytest.raises(ValuestabError, match="budget of VALUESTAB_MAX_TOKENS=2500 is spent"):
         tested.answer([p for seed in range(1, 11) for p in prompts_of(tested, seed=seed)], "ABCDEF")
     assert 1000 < sum(tested.client.journal.spent) <= 2500
     assert 103 * len(server.requests) <= 2500  # what the service counts
