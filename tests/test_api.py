@@ -186,9 +186,9 @@ def test_what_is_shown_of_letters_without_probabilities(server, tmp_path):
         plt.close(figure)
 
 
-def test_missing_answers_reach_the_tables(server, tmp_path, monkeypatch):
+def test_missing_answers_reach_the_tables(server, tmp_path):
     server.logprobs = False
-    planned = planned_study(monkeypatch, tmp_path)
+    planned = planned_study(tmp_path)
     server.faults = [None] * 30 + ["silent"]
     answers = planned.answers()
     of_model = answers[answers["model"] == "api-served"]
@@ -201,23 +201,21 @@ def test_missing_answers_reach_the_tables(server, tmp_path, monkeypatch):
     plt.close(shown)
 
 
-def planned_study(monkeypatch, folder, **asked):
-    study._load.cache_clear()
+def planned_study(folder, **asked):
     sizes = {"topics": ["joke", "chess"], "n_personas": 3, "seeds": [1], "controls": [], "parts": ["pvq"]}
     sizes |= {"populations": ["fictional_characters"], "results_dir": folder}
     return study.plan_study("smoke", "api:served", **sizes | asked)
 
 
-def test_what_an_api_cannot_do_is_left_out_openly(server, monkeypatch, tmp_path):
+def test_what_an_api_cannot_do_is_left_out_openly(server, tmp_path):
     asked = {"parts": None, "populations": None}
-    planned = planned_study(monkeypatch, tmp_path, **asked)
+    planned = planned_study(tmp_path, **asked)
     assert any("balanced orders average" in reason for reason in planned.left_out)
-    study._load.cache_clear()
     quick = study.plan_study("quick", "api:served", results_dir=tmp_path, controls=[])
     told = " ".join(quick.left_out)
     assert "4-bit and 8-bit variants are left out" in told and "cannot be asked in the format 'base'" in told
     with pytest.raises(ValuestabError, match="as its service runs it"):
-        planned_study(monkeypatch, tmp_path, dtype="4bit")
+        planned_study(tmp_path, dtype="4bit")
 
 
 # What goes wrong
@@ -318,7 +316,7 @@ def test_a_budget_stops_cleanly_and_nothing_is_paid_for_twice(server, tmp_path, 
     whole = run(respondent(), tmp_path / "whole")
     paid = server.answered
     monkeypatch.setenv("VALUESTAB_MAX_TOKENS", "1200")  # each request takes 103
-    with pytest.raises(ValuestabError, match="budget for served is spent.*VALUESTAB_MAX_TOKENS=1200"):
+    with pytest.raises(ValuestabError, match="budget of VALUESTAB_MAX_TOKENS=1200 is spent"):
         run(respondent(), tmp_path / "parts")
     assert server.answered - paid < 16
     monkeypatch.delenv("VALUESTAB_MAX_TOKENS")
@@ -326,6 +324,13 @@ def test_a_budget_stops_cleanly_and_nothing_is_paid_for_twice(server, tmp_path, 
     assert server.answered == 2 * paid
     same = ["persona", "topic", "item", "answer"]
     pd.testing.assert_frame_equal(resumed[same], whole[same])
+
+
+def test_a_second_study_leaves_the_first_ones_journal_in_its_place(server, tmp_path):
+    first, second = planned_study(tmp_path / "one"), planned_study(tmp_path / "two")
+    first.answers()
+    kept = [file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("_paid/*")]
+    assert kept == ["one/_paid/api-served.sqlite"] and second.results_dir == tmp_path / "two"
 
 
 def test_a_budget_in_money_needs_prices(server, monkeypatch):
@@ -336,7 +341,7 @@ def test_a_budget_in_money_needs_prices(server, monkeypatch):
     monkeypatch.setenv("VALUESTAB_USD_PER_MTOK_OUT", "2000")
     tested = respondent()
     assert tested.client.settings.usd(100, 3) == pytest.approx(0.106)
-    with pytest.raises(ValuestabError, match=r"budget for served is spent.*0\.\d+ USD.*VALUESTAB_MAX_USD=1"):
+    with pytest.raises(ValuestabError, match=r"budget of VALUESTAB_MAX_USD=1 is spent.*0\.\d+ USD"):
         tested.answer(prompts_of(tested) + prompts_of(tested, GALADRIEL), "ABCDEF")
 
 
@@ -348,7 +353,7 @@ def test_a_budget_is_never_exceeded(server, monkeypatch, faults):
     tested = respondent()
     tested.settings  # noqa: B018
     server.faults = faults
-    with pytest.raises(ValuestabError, match="budget for served is spent"):
+    with pytest.raises(ValuestabError, match="budget of VALUESTAB_MAX_TOKENS=2500 is spent"):
         tested.answer([p for seed in range(1, 11) for p in prompts_of(tested, seed=seed)], "ABCDEF")
     assert 1000 < sum(tested.client.journal.spent) <= 2500
     assert 103 * len(server.requests) <= 2500  # what the service counts

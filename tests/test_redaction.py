@@ -1,10 +1,14 @@
-"""Secrets of the environment reach no error, notebook, page or terminal."""
+"""Secrets reach no error, notebook, page or terminal."""
 
 import json
 import re
+import subprocess
+import sys
 
 import nbformat
 import pytest
+from huggingface_hub import constants
+from huggingface_hub.utils import _auth
 from test_reproduce import printed, write_notebook
 
 from valuestab_utils import loading
@@ -13,6 +17,7 @@ from valuestab_utils.errors import ValuestabError
 from valuestab_utils.execution import execute
 from valuestab_utils.loading import load_model
 from valuestab_utils.parameters import for_notebooks
+from valuestab_utils.paths import ROOT
 from valuestab_utils.redaction import redact, redact_json, secrets
 
 TOKEN = "hf_only_for_this_test_1234567890"
@@ -43,6 +48,27 @@ def test_every_form_of_a_secret_is_replaced():
     for form in (ODD, json.dumps(ODD)[1:-1], "odd&amp;&quot;key&quot;&lt;with&gt;/all\\zebra_signs", repr(ODD)[1:-1]):
         assert redact(f"[{form}]") == "[***]"
     assert redact("odd%26%22key%22%3Cwith%3E%2Fall%5Czebra_signs") == "***"
+
+
+def test_what_hf_auth_login_stored_is_a_secret(monkeypatch, tmp_path):
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr(constants, "HF_STORED_TOKENS_PATH", str(tmp_path / "stored_tokens"))
+    assert redact("hf_active_1 hf_of_mine_%1 renewing_1") == "hf_active_1 hf_of_mine_%1 renewing_1"
+    _auth._save_token("hf_of_mine_%1", "mine", refresh_token="renewing_1", expires_at=1764000000)
+    (tmp_path / "token").write_text("hf_active_1\n")
+    assert redact("hf_active_1 hf_of_mine_%1 renewing_1 1764000000") == "*** *** *** 1764000000"
+    with pytest.raises(ValuestabError, match="holds the secret hf auth login/mine/hf_token"):
+        for_notebooks({"model": "hf_of_mine_%1"}, {"one": {"model": None}})
+    (tmp_path / "stored_tokens").write_bytes(b"no [section \xff")
+    (tmp_path / "token").unlink()
+    assert redact("hf_active_1") == "hf_active_1"
+
+
+def test_neither_start_up_nor_a_bare_python_needs_the_hub():
+    said = "import sys, valuestab_utils.errors as e; print('huggingface_hub' in sys.modules, e.ValuestabError('x'))"
+    for options in ([], ["-S"]):  # without site-packages, as when the environment is built
+        found = subprocess.run([sys.executable, *options, "-c", said], cwd=ROOT, capture_output=True, text=True)
+        assert found.stdout == "False x\n", found.stderr
 
 
 def test_a_document_stays_one(monkeypatch):

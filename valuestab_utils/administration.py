@@ -78,7 +78,7 @@ def _by_letters(answers: pd.DataFrame) -> pd.DataFrame:
 
 def tokens_of_a_session(
     m: Measurement, session: Session, respondent: Respondent, texts: Sequence[str]
-) -> tuple[int, int, int]:
+) -> tuple[int, int, int, int]:
     """Queries of a session that is asked in one prompt or in one conversation, and the tokens that they take.
 
     Parameters
@@ -92,14 +92,13 @@ def tokens_of_a_session(
 
     Returns
     -------
-    n_queries, unique_tokens, naive_tokens : int
-        With each token that prompts share counted once, and with each prompt whole. What a batch answers counts too.
+    n_queries, unique_tokens, naive_tokens, written_tokens : int
+        Of prompts, with each token that they share counted once, and with each prompt whole; and of what is written.
     """
     if m.administration == "batch":
         prompt = batch_administration.batch_prompt(session, respondent, m.instrument, texts, m.temperature)
-        written = batch_administration.TOKENS_PER_ITEM * len(m.instrument.items)
-        n = respondent.count_tokens(prompt.text) + written
-        return 1, n, n
+        n = respondent.count_tokens(prompt.text)
+        return 1, n, n, batch_administration.TOKENS_PER_ITEM * len(m.instrument.items)
     longest = len(m.instrument.options)
     lengths = [
         respondent.count_tokens(
@@ -107,4 +106,4 @@ def tokens_of_a_session(
         )
         for n in range(len(m.instrument.items))
     ]
-    return len(lengths), max(lengths), sum(lengths)
+    return len(lengths), max(lengths), sum(lengths), 0

@@ -109,7 +109,7 @@ class ApiRespondent(Respondent):
 
     def keep_journal(self, results_dir: Path) -> None:
         """Keep what was answered in ``results_dir``, beside the results: deleting both asks anew."""
-        self.client.journal, self._found = Journal(Path(results_dir) / "_paid" / f"{self.name}.jsonl"), None
+        self.client.journal, self._found = Journal(Path(results_dir) / "_paid" / f"{self.name}.sqlite"), None
 
     def speak(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Text]:
         """Have the next message after each prompt written."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import openai
 
-from valuestab_utils.api_journal import Budget, Journal
+from valuestab_utils.api_journal import Journal, Tokens
 from valuestab_utils.api_settings import API_KINDS, Settings, connect
 from valuestab_utils.errors import ValuestabError
 
@@ -52,7 +52,7 @@ class Request:
     done: Callable[[], object] | None = None
 
     @property
-    def most(self) -> tuple[int, int]:
+    def most(self) -> Tokens:
         """More tokens in and out than it can take."""
         texts = [len(message["content"].encode()) + TEMPLATE_TOKENS for message in self.payload["messages"]]
         return sum(texts) + TEMPLATE_TOKENS, self.limit
@@ -84,7 +84,7 @@ class Client:
 
     def __init__(self, model: str, settings: Settings):
         self.model, self.settings = model, settings
-        self.journal, self._budget = Journal(None), Budget(model, settings)
+        self.journal = Journal(None)
         self.retries, self._told = 0, 0
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._openai, self.host, self.kind = connect(settings)
@@ -149,19 +149,19 @@ class Client:
 
     def _paid(self, request: Request) -> dict:
         """Send a request once and keep its response. What may have been paid for in vain is counted too."""
-        most = request.most
-        with self._budget.reserved(self.journal, most, self._stop.is_set):
-            try:
-                body = self._body(self._openai.chat.completions, "create", model=self.model, **request.payload)
-                found = request.keep(body)
-            except ValuestabError:
-                self.journal.add(request.key, None, *_usage(body, most))
-                raise
-            except (openai.APIConnectionError, ValueError) as error:
-                if type(error.__cause__).__name__ not in ("ConnectError", "ConnectTimeout"):  # the server never saw it
-                    self.journal.add(request.key, None, *most)
-                raise
-            self.journal.add(request.key, found, *_usage(body, most))
+        row = self.journal.begin(request.key, request.most, self.settings, self._stop)
+        found, tokens = None, request.most
+        try:
+            body = self._body(self._openai.chat.completions, "create", model=self.model, **request.payload)
+            tokens = _usage(body, request.most)
+            found = request.keep(body)
+        except openai.APIError as error:
+            never_seen = type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout")
+            if never_seen or isinstance(error, openai.APIStatusError):
+                tokens = (0, 0)
+            raise
+        finally:
+            self.journal.end(row, request.key, found, tokens)
         return found
 
     def _owners(self) -> dict[str, str]:
@@ -220,7 +220,7 @@ class Client:
             warnings.warn(f"{self.host} had to be asked again {self._told} times so far.", stacklevel=4)
 
 
-def _usage(body: Mapping, most: tuple[int, int]) -> tuple[int, int]:
+def _usage(body: Mapping, most: Tokens) -> Tokens:
     """Tokens in and out as the service counts them; where it does not, the most that they can be."""
     usage = body.get("usage")
     counted = [usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")]

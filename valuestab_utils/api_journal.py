@@ -1,159 +1,143 @@
-"""What was answered and paid for at an API, kept on disk, and a budget that is never exceeded."""
+"""What was asked of an API, answered and paid for, and a budget that is never exceeded: an SQLite database a model.
 
-import fcntl
+A request is entered, with the most that it can take, before it is sent. If its process is killed before the answer
+comes, it stays entered so, since the service may have been paid.
+"""
+
 import json
-import os
+import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from valuestab_utils.api_settings import Settings
 from valuestab_utils.errors import ValuestabError
 
 Tokens = tuple[int, int]  # in, out
 
+_TABLES = (
+    "CREATE TABLE answers (key TEXT PRIMARY KEY, kept TEXT NOT NULL)",
+    # A row for each request without an answer, and row 0 for all that have ended: a sum over few rows is quick.
+    "CREATE TABLE tokens (id INTEGER PRIMARY KEY, key TEXT, since REAL, tokens_in INTEGER, tokens_out INTEGER)",
+    "INSERT INTO tokens VALUES (0, '', 0, 0, 0)",
+)
+
 
 class Journal:
-    """Responses by request, a line each, so that an interrupted session is not paid for twice.
-
-    Threads and processes may share one: each sees what the others have added.
+    """Requests of one model and what was kept of their responses; threads, processes and machines may share it.
 
     Parameters
     ----------
     path : Path or None
-        None keeps it in memory.
+        None keeps it in memory. When it is made, it takes over a .jsonl file of that name, the form it once had.
     """
 
     def __init__(self, path: Path | None):
-        self.path = path
-        self._kept: dict[str, dict] = {}
-        self._spent, self._read = (0, 0), 0
-        self._lock = threading.Lock()
+        self.path, self._db, self._lock = path, None, threading.Lock()
 
     @property
     def spent(self) -> Tokens:
-        """Tokens in and out of all requests, those of other processes too."""
-        with self._lock:
-            self._catch_up()
-            return self._spent
+        """Tokens in and out of all requests; one without an answer counts as the most that it can take."""
+        if self.path and not self.path.exists() and not self._old_form.exists():
+            return 0, 0  # who only looks leaves no file behind
+        with self._transaction("DEFERRED") as db:
+            return _spent(db)
 
     def find(self, key: str) -> dict | None:
         """What was kept of a request's response."""
-        with self._lock:
-            if key not in self._kept:
-                self._catch_up()
-            return self._kept.get(key)
+        with self._transaction("DEFERRED") as db:
+            row = db.execute("SELECT kept FROM answers WHERE key = ?", (key,)).fetchone()
+        return json.loads(row[0]) if row else None
 
-    def add(self, key: str, kept: dict | None, tokens_in: int, tokens_out: int) -> None:
-        """Keep what is needed of a response, and what it cost; without a response, only the latter.
+    def begin(self, key: str, most: Tokens, settings: Settings, stop: threading.Event) -> int:
+        """Enter a request as soon as the limits leave room for the ``most`` that it can take; gives what `end` needs.
+
+        Requests on their way may take less than their most and are waited for, until ``stop`` is set; not those that
+        began so long ago that their process must have been killed.
 
         Raises
         ------
         ValuestabError
-            If it cannot be written.
+            If there is no room for it.
         """
-        if not self.path:
-            with self._lock:
-                self._remember(key, kept, tokens_in, tokens_out)
-            return
-        line = json.dumps({"key": key, "kept": kept, "tokens": [tokens_in, tokens_out]}, ensure_ascii=False)
+        while True:
+            with self._transaction("IMMEDIATE") as db:  # the look at the limits and the entry are one
+                spent, now = _spent(db), time.time()
+                if settings.allow(spent[0] + most[0], spent[1] + most[1]):
+                    (unanswered,) = db.execute("SELECT count(*) FROM tokens WHERE key = ?", (key,)).fetchone()
+                    row = db.execute("INSERT INTO tokens VALUES (NULL, ?, ?, ?, ?)", (key, now, *most)).lastrowid
+                    break
+                oldest = now - 2 * settings.timeout
+                (awaited,) = db.execute("SELECT count(*) FROM tokens WHERE since > ?", (oldest,)).fetchone()
+            if not awaited or stop.wait(0.2):
+                raise ValuestabError(_no_room(spent, most, settings))
+        if unanswered:
+            again = "A request without an answer is sent again: both may be paid for, and both count."
+            warnings.warn(again, stacklevel=2)
+        return row
+
+    def end(self, row: int, key: str, kept: dict | None, tokens: Tokens) -> None:
+        """Enter what a request took and what is kept of its response, if there is one."""
+        with self._transaction("IMMEDIATE") as db:
+            db.execute("DELETE FROM tokens WHERE id = ?", (row,))
+            _add(db, key, kept, tokens)
+
+    @property
+    def _old_form(self) -> Path:
+        return self.path.with_suffix(".jsonl")
+
+    @contextmanager
+    def _transaction(self, kind: str) -> Iterator[sqlite3.Connection]:
         try:
-            with self._lock, self._opened() as file:
-                self._go_on(file)
-                file.seek(0, os.SEEK_END)
-                cut = file.tell() > self._read  # by a kill: the new line must not be joined to it
-                file.write(("\n" * cut + line + "\n").encode())
-                file.flush()
-                file.seek(self._read)
-                self._go_on(file)
-        except OSError as error:
+            with self._lock:
+                self._db = self._db or self._opened()
+                with self._db:
+                    self._db.execute(f"BEGIN {kind}")
+                    yield self._db
+        except (sqlite3.Error, OSError) as error:
             raise ValuestabError(
-                f"What was paid for could not be written to {self.path} ({error.strerror or error}): make room or give "
-                "another results_dir; what is there is kept, and the same command goes on."
+                f"What was paid for could not be kept in {self.path} ({error}): make room or give another results_dir; "
+                "what is there is kept, and the same command goes on."
             ) from error
 
-    def _catch_up(self) -> None:
-        if self.path and self.path.exists() and self.path.stat().st_size > self._read:
-            with self._opened() as file:
-                self._go_on(file)
-
-    @contextmanager
-    def _opened(self) -> Iterator:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a+b") as file:
-            fcntl.lockf(file, fcntl.LOCK_EX)  # given back when the file is closed
-            yield file
-
-    def _go_on(self, file) -> None:
-        """Read the whole lines that are new."""
-        file.seek(self._read)
-        text = file.read()
-        whole = text[: text.rfind(b"\n") + 1]
-        self._read += len(whole)
-        for line in whole.splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:  # cut when a process was killed
-                continue
-            self._remember(entry["key"], entry["kept"], *entry["tokens"])
-
-    def _remember(self, key: str, kept: dict | None, tokens_in: int, tokens_out: int) -> None:
-        if kept is not None:
-            self._kept[key] = kept
-        self._spent = (self._spent[0] + tokens_in, self._spent[1] + tokens_out)
+    def _opened(self) -> sqlite3.Connection:
+        if self.path:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        # Its journal mode is SQLite's own: WAL, the faster one, does not work on network file systems.
+        db = sqlite3.connect(self.path or ":memory:", timeout=60, isolation_level=None, check_same_thread=False)
+        with db:
+            db.execute("BEGIN IMMEDIATE")  # one of several processes makes the tables
+            if not db.execute("SELECT name FROM sqlite_master").fetchall():
+                for statement in _TABLES:
+                    db.execute(statement)
+                old = self.path and self._old_form.exists()
+                for line in self._old_form.read_bytes().splitlines() if old else ():
+                    with suppress(ValueError):  # cut when a process was killed
+                        entry = json.loads(line)
+                        _add(db, entry["key"], entry["kept"], entry["tokens"])
+        return db
 
 
-class Budget:
-    """Lets a request begin only if what was spent, what is on its way, and its own most together stay within limits.
-
-    Parameters
-    ----------
-    model : str
-    settings : valuestab_utils.api_client.Settings
-    """
-
-    def __init__(self, model: str, settings):
-        self.model, self.settings = model, settings
-        self._begun = (0, 0)
-        self._turn = threading.Condition()
-
-    @contextmanager
-    def reserved(self, journal: Journal, most: Tokens, stopped: Callable[[], bool]) -> Iterator[None]:
-        """Hold ``most`` tokens back while a request runs; what it takes must be in the journal when the block ends.
-
-        Raises
-        ------
-        ValuestabError
-            If there is no room for it, and no other request could make any.
-        """
-        with self._turn:
-            while not self._fits(_sum(journal.spent, self._begun, most)):
-                if self._begun == (0, 0) or stopped():
-                    raise ValuestabError(self._spent(journal.spent, most))
-                self._turn.wait(1)
-            self._begun = _sum(self._begun, most)
-        try:
-            yield
-        finally:
-            with self._turn:
-                self._begun = _sum(self._begun, (-most[0], -most[1]))
-                self._turn.notify_all()
-
-    def _fits(self, tokens: Tokens) -> bool:
-        # Without prices the amount is NaN, and there is no limit to it.
-        return sum(tokens) <= self.settings.max_tokens and not self.settings.usd(*tokens) > self.settings.max_usd
-
-    def _spent(self, spent: Tokens, most: Tokens) -> str:
-        usd = self.settings.usd(*spent)
-        price = "" if usd != usd else f", {usd:.4g} USD"
-        limits = {"VALUESTAB_MAX_TOKENS": self.settings.max_tokens, "VALUESTAB_MAX_USD": self.settings.max_usd}
-        told = " and ".join(f"{name}={value:.15g}" for name, value in limits.items() if value != float("inf"))
-        return (
-            f"The budget for {self.model} is spent: {spent[0]:,} tokens in and {spent[1]:,} out{price} in this results "
-            f"folder, and the next request may take up to {sum(most):,} more, with {told}. What was answered is kept; "
-            "with a larger budget, the same command goes on."
-        )
+def _spent(db: sqlite3.Connection) -> Tokens:
+    return db.execute("SELECT sum(tokens_in), sum(tokens_out) FROM tokens").fetchone()
 
 
-def _sum(*tokens: Tokens) -> Tokens:
-    return sum(t[0] for t in tokens), sum(t[1] for t in tokens)
+def _add(db: sqlite3.Connection, key: str, kept: dict | None, tokens: Tokens) -> None:
+    db.execute("UPDATE tokens SET tokens_in = tokens_in + ?, tokens_out = tokens_out + ? WHERE id = 0", tokens)
+    if kept is not None:
+        db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, json.dumps(kept, ensure_ascii=False)))
+
+
+def _no_room(spent: Tokens, most: Tokens, settings: Settings) -> str:
+    usd = settings.usd(*spent)
+    price = "" if usd != usd else f", {usd:.4g} USD"
+    limits = {"VALUESTAB_MAX_TOKENS": settings.max_tokens, "VALUESTAB_MAX_USD": settings.max_usd}
+    told = " and ".join(f"{name}={value:.15g}" for name, value in limits.items() if value != float("inf"))
+    return (
+        f"The budget of {told} is spent: the model took {spent[0]:,} tokens in and {spent[1]:,} out{price} in this "
+        f"results folder, and the next request may take up to {sum(most):,} more. What was answered is kept; with a "
+        "larger budget, the same command goes on."
+    )

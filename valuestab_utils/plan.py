@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -25,7 +25,7 @@ from valuestab_utils.papers import FIRST, PAPERS
 from valuestab_utils.parameters import for_study, given_parameters
 from valuestab_utils.prompts import LETTERS
 from valuestab_utils.questionnaire import item_prompts
-from valuestab_utils.respondents import Respondent
+from valuestab_utils.respondents import Prompt, Respondent
 from valuestab_utils.sessions import Experiment, Session
 from valuestab_utils.study import EVERY_CONTROL, Study, plan_study
 from valuestab_utils.texts_before import filled_questionnaire
@@ -46,12 +46,15 @@ class Rates:
         Seconds that a batch of messages takes for its prompts, and for each token more.
     batch : int
         Messages in it.
+    written_s : float
+        Seconds that each token takes of what is written when a questionnaire is asked in one prompt.
     """
 
     scored: float
     prompt_s: float
     step_s: float
     batch: int
+    written_s: float
 
 
 def plan_table(study: Study) -> pd.DataFrame:
@@ -69,7 +72,8 @@ def plan_table(study: Study) -> pd.DataFrame:
         ``missing`` in the results folder (what an earlier row has too is counted there); of the missing ones
         ``queries`` (items times orders), ``unique_tokens`` (each token that all prompts of a session share counted
         once) and ``naive_tokens`` (each prompt whole), both with messages of
-        `valuestab_utils.conversations.MAX_NEW_TOKENS`.
+        `valuestab_utils.conversations.MAX_NEW_TOKENS`, and ``written_tokens`` of the answers: those of a whole
+        questionnaire, or of an API, which has no other way to tell a letter.
     """
     rows: list[dict] = []
     counted: set[tuple[Path, Session]] = set()
@@ -82,13 +86,14 @@ def plan_table(study: Study) -> pd.DataFrame:
         lacking = {(folder.path, s) for s in folder.missing(sessions)} - counted
         counted |= lacking
         missing = len(lacking)
-        n, unique, naive = _tokens_of_a_session(m, respondent)
+        n, unique, naive, written = _tokens_of_a_session(m, respondent)
         rows.append(
             {"part": m.part, "instrument": m.instrument.name, "model": m.experiment.model}
             | {"format": m.experiment.format, "population": m.experiment.population, "orders": m.orders}
             | {"asked": m.administration if m.temperature is None else f"{m.administration} {m.temperature:g}"}
             | {"messages": m.experiment.n_messages, "sessions": len(sessions), "missing": missing}
             | {"queries": n * missing, "unique_tokens": unique * missing, "naive_tokens": naive * missing}
+            | {"written_tokens": written * missing}
         )
     return pd.DataFrame(rows)
 
@@ -103,8 +108,8 @@ def messages_to_write(study: Study) -> dict[str, int]:
 
 def calibrate(study: Study, model: str) -> Rates:
     """Score one session and sample a few tokens with ``model``, in batches as the run would; nothing is kept."""
-    by_letters = [m for m in study.measurements if m.experiment.model == model and m.administration == "letters"]
-    m = max(by_letters, key=lambda m: m.part == "pvq")
+    of_model = [m for m in study.measurements if m.experiment.model == model]
+    m = max(of_model, key=lambda m: m.part == "pvq")  # by letters here, however the run asks it
     respondent, session = study.respondent(m.experiment), m.experiment.sessions[0]
     prompts = item_prompts(session, respondent, m.instrument, _stand_in(m, respondent))
     letters = LETTERS[: len(m.instrument.options)]
@@ -113,25 +118,38 @@ def calibrate(study: Study, model: str) -> Rates:
     respondent.answer(prompts, letters)
     scored = _unique([respondent.count_tokens(p.text) for p in prompts], _shared(respondent, prompts))
     rate = scored / (time.perf_counter() - begun)
-    talking = [m.experiment for m in by_letters if any(map(m.experiment.messages_of, m.experiment.sessions))]
-    if not talking:
-        return Rates(rate, 0, 0, 1)
-    together = talking[0].sessions[: respondent.batch_sessions]
-    asked = [next_prompt(s, respondent, [s.topic.first_message]) for s in together]
+    prompt_s, step_s, batch, written_s = 0.0, 0.0, 1, 0.0
+    talking = [m.experiment for m in of_model if any(map(m.experiment.messages_of, m.experiment.sessions))]
+    if talking:
+        together = talking[0].sessions[: respondent.batch_sessions]
+        asked = [next_prompt(s, respondent, [s.topic.first_message]) for s in together]
+        prompt_s, step_s = _seconds_to_speak(respondent, asked)
+        batch = len(asked)
+    whole = [m.experiment for m in of_model if m.administration == "batch"]
+    if whole:
+        together = whole[0].sessions[: respondent.batch_questionnaires]
+        asked = [replace(prompt, noise=s.noise(1)) for prompt, s in zip(prompts, together)]
+        written_s = _seconds_to_speak(respondent, asked)[1] / len(asked)
+    return Rates(rate, prompt_s, step_s, batch, written_s)
+
+
+def _seconds_to_speak(respondent: Respondent, asked: Sequence[Prompt]) -> tuple[float, float]:
+    """Seconds of a batch for its prompts, and for each token more."""
+    respondent.speak([max(asked, key=lambda prompt: len(prompt.text))], 1)  # it checks once whether batches can be used
     seconds = []
     for n_tokens in (1, 1 + CALIBRATION_STEPS):
         begun = time.perf_counter()
         respondent.speak(asked, n_tokens)
         seconds.append(time.perf_counter() - begun)
     step = max(seconds[1] - seconds[0], 0) / CALIBRATION_STEPS
-    return Rates(rate, max(seconds[0] - step, 0), step, len(asked))
+    return max(seconds[0] - step, 0), step
 
 
 def seconds_needed(table: pd.DataFrame, messages: int, rates: Rates) -> tuple[float, float]:
-    """Seconds for conversations and for answers of one model, messages at their longest."""
+    """Seconds for conversations and for answers of one model, messages and written answers at their longest."""
     batches = messages / rates.batch
     talk = batches * (rates.prompt_s + MAX_NEW_TOKENS * rates.step_s)
-    return talk, table["unique_tokens"].sum() / rates.scored
+    return talk, table["unique_tokens"].sum() / rates.scored + table["written_tokens"].sum() * rates.written_s
 
 
 def _tested(study: Study) -> list[Experiment]:
@@ -139,13 +157,14 @@ def _tested(study: Study) -> list[Experiment]:
     return [e for e in dict.fromkeys(m.experiment for m in study.measurements) if e.model not in EVERY_CONTROL]
 
 
-def _tokens_of_a_session(m: Measurement, respondent: Respondent) -> tuple[int, int, int]:
+def _tokens_of_a_session(m: Measurement, respondent: Respondent) -> tuple[int, int, int, int]:
     session = max(m.experiment.sessions, key=lambda s: len(s.persona.description) + len(s.persona.prefix))
     if m.administration != "letters":
         return administration.tokens_of_a_session(m, session, respondent, _stand_in(m, respondent))
     prompts = item_prompts(session, respondent, m.instrument, _stand_in(m, respondent), m.orders)
     lengths = [respondent.count_tokens(prompt.text) for prompt in prompts]
-    return len(prompts), _unique(lengths, _shared(respondent, prompts)), sum(lengths)
+    written = ANSWER_TOKENS * len(prompts) if isinstance(respondent, ApiRespondent) else 0
+    return len(prompts), _unique(lengths, _shared(respondent, prompts)), sum(lengths), written
 
 
 def _shared(respondent: Respondent, prompts) -> int:
@@ -180,8 +199,9 @@ def report(study: Study, measure: bool = True) -> list[str]:
     """
     table = plan_table(study)
     lines = [f"The run {study.run}: pages in output/{study.run}, figures in figures/{study.run}.", *study.left_out]
-    shown = table.drop(columns="model").to_string(index=False) if len(table) else "Nothing but controls."
-    lines += [shown, ""]
+    writing = len(table) and table["written_tokens"].any()
+    shown = table.drop(columns=["model"] if writing else ["model", "written_tokens"], errors="ignore")
+    lines += [shown.to_string(index=False) if len(table) else "Nothing but controls.", ""]
     for model, messages in messages_to_write(study).items():
         of_model = table[table["model"] == model]
         respondent = study.respondent(next(e for e in _tested(study) if e.model == model))
@@ -189,7 +209,7 @@ def report(study: Study, measure: bool = True) -> list[str]:
             f"{model}: {messages} messages and the answers of {of_model['missing'].sum()} sessions are missing: "
             f"{of_model['queries'].sum():,} queries, at most "
             f"{of_model['unique_tokens'].sum():,} unique tokens ({of_model['naive_tokens'].sum():,} with each prompt "
-            "whole)."
+            "whole)" + (f", and {of_model['written_tokens'].sum():,} written as answers." if writing else ".")
         )
         if not isinstance(respondent, LanguageModel):
             lines += _price(respondent, of_model, messages)
@@ -208,13 +228,14 @@ def _price(respondent: ApiRespondent, table: pd.DataFrame, messages: int) -> lis
     """A service has no cache to speak of: each prompt is paid for whole, and each message has one."""
     longest = (table["naive_tokens"] / table["queries"].clip(lower=1)).max()
     tokens_in = table["naive_tokens"].sum() + messages * longest
-    tokens_out = ANSWER_TOKENS * table["queries"].sum() + messages * MAX_NEW_TOKENS
+    tokens_out = table["written_tokens"].sum() + messages * MAX_NEW_TOKENS
     return respondent.price(int(tokens_in), int(tokens_out))
 
 
 def _memory(respondent: LanguageModel, table: pd.DataFrame) -> str:
     config, dtype = respondent.config, respondent.variant or respondent.dtype
-    longest = int((table["naive_tokens"] / table["queries"].clip(lower=1)).max()) if len(table) else 0
+    whole = table["naive_tokens"] + table["written_tokens"]
+    longest = int((whole / table["queries"].clip(lower=1)).max()) if len(table) else 0
     cache = longest * bytes_per_token(config, respondent.dtype.itemsize)
     return (
         f"  Memory: {weight_bytes(config, dtype) / 2**30:.1f} GiB of weights in {respondent.settings['dtype']}, and "

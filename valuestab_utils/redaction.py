@@ -1,9 +1,12 @@
-"""Secrets: they come from the environment alone, and are kept out of all that is shown or written."""
+"""Secrets: they come from the environment or `hf auth login`, and are kept out of all that is shown or written."""
 
+import configparser
 import html
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from urllib.parse import quote
 
 _ENDINGS = ("_TOKEN", "_KEY", "_SECRET")  # of variables: HF_TOKEN, OPENAI_API_KEY, ...
@@ -12,12 +15,12 @@ _MASK = "***"
 
 
 def secrets(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Values of the environment that must not be shown, by the names of their variables.
+    """Values that must not be shown, by the names of their variables.
 
     Parameters
     ----------
     environment : mapping of str to str
-        That of this process by default.
+        By default that of this process, and what `hf auth login` has stored.
 
     Returns
     -------
@@ -29,12 +32,28 @@ def secrets(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     >>> secrets({"HF_TOKEN": "hf_example", "OPENAI_API_KEY": "short", "HOME": "/home/me-myself"})
     {'HF_TOKEN': 'hf_example'}
     """
-    environment = os.environ if environment is None else environment
+    environment = dict(os.environ) | _stored_tokens() if environment is None else environment
     return {
         name: value.strip()
         for name, value in environment.items()
         if is_secret_name(name) and len(value.strip()) >= _SHORTEST
     }
+
+
+def _stored_tokens() -> dict[str, str]:
+    # From the files themselves: huggingface_hub.get_token may renew a token over the network, in the midst of an error.
+    try:
+        from huggingface_hub import constants
+    except ImportError:  # the Python that the environment is built with
+        return {}
+    found, stored = {}, configparser.ConfigParser(interpolation=None)
+    with suppress(OSError, UnicodeDecodeError):
+        found["hf auth login/hf_token"] = Path(constants.HF_TOKEN_PATH).read_text(encoding="utf-8")
+    with suppress(configparser.Error, UnicodeDecodeError):
+        stored.read(constants.HF_STORED_TOKENS_PATH, encoding="utf-8")
+    for section in stored.values():
+        found |= {f"hf auth login/{section.name}/{name}": value for name, value in section.items()}
+    return found
 
 
 def is_secret_name(name: str) -> bool:
@@ -49,7 +68,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def secret_in(text: str) -> str | None:
-    """Name of the variable whose secret stands in a text; None if there is none.
+    """Name of the secret that stands in a text; None if there is none.
 
     Examples
     --------

@@ -532,15 +532,18 @@ def _counted(n: int, what: str) -> str:
     return f"{n} {what}{'' if n == 1 else 's'}"
 
 
-@functools.lru_cache(maxsize=3)  # a notebook that plans twice loads its model, and its variants, once
 def _load(model: str, dtype: str) -> Respondent:
-    if model.startswith(API):
-        from valuestab_utils.api import ApiRespondent  # openai takes a second to import
+    if not model.startswith(API):
+        return _load_once(model, dtype, lazily=True)
+    from valuestab_utils.api import ApiRespondent  # openai takes a second to import
 
-        if dtype != "auto":
-            raise ValuestabError(f"{model} is as its service runs it: leave dtype={dtype!r} out.")
-        return ApiRespondent(model_card(model))
-    return load_model(model, dtype, lazily=True)
+    if dtype != "auto":
+        raise ValuestabError(f"{model} is as its service runs it: leave dtype={dtype!r} out.")
+    return ApiRespondent(model_card(model))  # one for each study, since it keeps the study's journal
+
+
+# A notebook that plans twice loads its model, and its variants, once.
+_load_once = functools.lru_cache(maxsize=3)(load_model)
 
 
 def _together(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
