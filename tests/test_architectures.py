@@ -10,6 +10,7 @@ from fakes import session
 from tiny import byte_tokenizer
 
 from valuestab_utils.device_memory import bytes_per_token
+from valuestab_utils.errors import ValuestabError
 from valuestab_utils.model_cards import ModelCard
 from valuestab_utils.models import LanguageModel
 from valuestab_utils.respondents import Prompt
@@ -70,10 +71,8 @@ def test_a_model_that_cannot_be_computed_is_refused_before_anything_is_sampled(m
     tested = loaded("llama")
     monkeypatch.setattr(tested.model, "forward", lambda **_: (_ for _ in ()).throw(TypeError("No such argument.")))
     monkeypatch.setattr("valuestab_utils.models.sample_messages", lambda *_: pytest.fail("sampled"))
-    with pytest.raises(Exception, match="llama cannot be asked: not even one prompt .*TypeError: No such argument"):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tested.speak(prompts(), N_TOKENS)
+    with pytest.raises(ValuestabError, match="llama cannot be asked: not even one prompt .*TypeError: No such argument"):
+        tested.speak(prompts(), N_TOKENS)
 
 
 @pytest.mark.parametrize(

@@ -295,15 +295,16 @@ class LanguageModel(Respondent):
                     self._tell(f"{self.name} is scored {way}: {_listed(why_not)}.")
                 return score(self.model, ids, tokens, self._batch_tokens)
             why_not[way] = obstacle or self._trials.failed[way]
-        self._tell(f"{self.name} is scored one full prompt at a time, which is slow: {_listed(why_not)}.")
         try:
-            return score_one_by_one(self.model, ids, tokens)
+            scores = score_one_by_one(self.model, ids, tokens)
         except (ValuestabError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # as in Trials
             raise ValuestabError(
                 f"{self.name} cannot be asked: not even one prompt can be computed ({told_by(error)}): take another model."
             ) from error
+        self._tell(f"{self.name} is scored one full prompt at a time, which is slow: {_listed(why_not)}.")
+        return scores
 
     def _check_letters_can_be_read(self, ids: list[int]) -> None:
         """Find out how letters are scored before the first message is sampled: conversations take hours."""
