@@ -372,6 +372,6 @@ def test_the_bar_counts_a_message_when_it_is_written_and_each_once(tmp_path, mon
 
 def test_a_model_tells_of_each_message_once():
     told, s = [], session()
-    prompts = [Prompt(s, text, s.noise(1), done=lambda text=text: told.append(text)) for text in ("one", "two", "three")]
+    prompts = [Prompt(s, text, s.noise(1), done=lambda text=text: told.append(text)) for text in ("One?", "Two?", "Three?")]
     language_model().speak(prompts, 4)
-    assert sorted(told) == ["one", "three", "two"]
+    assert sorted(told) == ["One?", "Three?", "Two?"]

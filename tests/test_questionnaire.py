@@ -262,6 +262,7 @@ def test_no_probability_for_any_letter_is_no_answer(ask, tmp_path, utilities):
     assert not list(tmp_path.glob("fake/tuned_sys/p/Small-project/n3/*.parquet"))
 
 
+@pytest.mark.filterwarnings("ignore:tiny is scored one full prompt at a time")
 def test_nan_logits_name_the_session(ask):
     model = language_model()
     with torch.no_grad():

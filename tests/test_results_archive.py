@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -17,6 +18,9 @@ from valuestab_utils.tables import rows_of, stability_table
 
 
 class Fake(FakeRespondent):
+    def speak(self, prompts, max_new_tokens):
+        return [replace(text, content=f"{text.content}\rso") for text in super().speak(prompts, max_new_tokens)]
+
     @property
     def settings(self):
         return super().settings | {"dtype": "float32"}
@@ -53,6 +57,7 @@ def test_the_models_answers_alone_give_the_figures_number_again(planned, tmp_pat
     assert list(bars["stability"]) == pytest.approx(list(rows["stability"]))
     conversations = pd.read_csv(io.BytesIO(files["conversations.csv"]))
     assert set(conversations["model"]) == {"fake"} and len(conversations) == 3 * 2 * 2 * 4
+    assert conversations["content"].str.endswith("\rso").sum() == 3 * 2 * 2 * 3  # all but the first messages
     about = json.loads(files["provenance.json"])
     assert about["found"] == "Found this." and about["settings"]["model_source"] == "fake"
     assert about["seeds"] == [1, 2] and len(about["personas"]) == 3 and about["messages"] == 3

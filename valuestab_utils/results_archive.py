@@ -59,8 +59,9 @@ def write_archive(study: Study, figure: str = "figure_4a", folder: str | Path = 
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
             for ending in ("png", "csv"):
                 archive.write(study.figures_dir / f"{figure}.{ending}", f"stability.{ending}")
-            archive.writestr("answers.csv", answers.to_csv(index=False))
-            archive.writestr("conversations.csv", conversations.to_csv(index=False))
+            for name, table in (("answers", answers), ("conversations", conversations)):
+                # A model may say a lone carriage return, which is quoted only where line ends have one.
+                archive.writestr(f"{name}.csv", table.to_csv(index=False, lineterminator="\r\n"))
             archive.writestr("provenance.json", _provenance(study, record) + "\n")
             archive.writestr("README.txt", _READ_ME)
         os.replace(part, path)
