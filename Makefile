@@ -33,7 +33,7 @@ RUN := $(VENV)/bin/python -m
 # Every other variable given on the command line is a parameter of the notebooks (make reproduce n_personas=8), but for
 # those that begin with VALUESTAB_: they are the package's own, and reach it through the environment.
 CLUSTER := EXECUTOR PARTITION ACCOUNT GPUS TIME SHARDS CPUS MEM SBATCH
-OWN := PROFILE MODEL PAPER PYTHON VENV PIP_ARGS CONFIRM SHELL SHAPE PERSONAS $(CLUSTER)
+OWN := PROFILE MODEL PAPER PYTHON VENV PIP_ARGS CONFIRM SHELL SHAPE PERSONAS FAST $(CLUSTER)
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 define NEWLINE
 
@@ -75,8 +75,9 @@ env: $(STAMP)  ## build the environment (.venv) from requirements.lock
 
 model: $(MODEL_CARD)  ## fetch the embedded model, SmolLM2-135M-Instruct
 
-test: $(STAMP) $(MODEL_CARD)  ## run the test suite
-	$(RUN) pytest
+# A process a core, and no more than 8: each loads PyTorch, and most of them the model (1.5 GB in all).
+test: $(STAMP) $(if $(FAST),,$(MODEL_CARD))  ## run the test suite; FAST=1 leaves out what takes the model or seconds
+	$(RUN) pytest --numprocesses=auto --maxprocesses=8 --dist=loadgroup $(if $(FAST),-m 'not slow')
 
 bench: $(STAMP) $(MODEL_CARD)  ## measure the engine's speed against one full prompt at a time
 	@$(RUN) valuestab_utils.bench $(if $(MODEL),--model=$(call quoted,MODEL)) $(if $(dtype),--dtype=$(call quoted,dtype)) \

@@ -8,14 +8,17 @@ import numpy as np
 import pandas as pd
 from tiny import byte_tokenizer, llama
 
-from valuestab_utils.controls import PlainTemplate
+from valuestab_utils.controls import PlainTemplate, RandomRespondent, SyntheticRespondent
+from valuestab_utils.conversations import simulate_conversations
 from valuestab_utils.instruments import Instrument, Item, load_pvq40
 from valuestab_utils.model_cards import ModelCard
 from valuestab_utils.models import LanguageModel
-from valuestab_utils.populations import Persona
+from valuestab_utils.populations import Persona, load_population
+from valuestab_utils.questionnaire import ask_questionnaire
 from valuestab_utils.respondents import Answers, Respondent, Text
 from valuestab_utils.sampling import Sampling
 from valuestab_utils.sessions import Experiment, Session
+from valuestab_utils.tasks import load_task
 from valuestab_utils.topics import NO_CONVERSATION, Topic
 
 GANDALF = Persona("Gandalf", "Gandalf", "Gandalf from J. R. R. Tolkien's Middle-earth legendarium.", "M")
@@ -163,3 +166,17 @@ def tidy_answers(
                         }
                     )
     return pd.DataFrame(rows)
+
+
+def write_results(folder):
+    """Both controls' answers of four personas in three contexts, and a donation; gives the folder."""
+    pvq, task, personas = load_pvq40("project"), load_task("donation", 1), load_population("fictional_characters", 4)
+    for respondent in (SyntheticRespondent(pvq, tasks=[task]), RandomRespondent()):
+        whole = Experiment(
+            respondent.name, "tuned_sys", "fictional_characters", personas, (JOKE, CHESS, NO_TALK), (1, 2), 3
+        )
+        simulate_conversations(whole, respondent, folder)
+        ask_questionnaire(whole, respondent, pvq, folder)
+    ask_questionnaire(whole, respondent, pvq, folder, "balanced")
+    ask_questionnaire(whole, respondent, task, folder)
+    return folder

@@ -8,9 +8,8 @@ from fakes import GANDALF
 
 from valuestab_utils.api import ApiRespondent
 from valuestab_utils.conversations import next_prompt
-from valuestab_utils.embedded import EMBEDDED_FILE, EMBEDDED_NAME, ensure_embedded_model
+from valuestab_utils.embedded import EMBEDDED_FILE, EMBEDDED_NAME
 from valuestab_utils.instruments import load_pvq40
-from valuestab_utils.loading import load_model
 from valuestab_utils.model_cards import model_card
 from valuestab_utils.questionnaire import item_prompts
 from valuestab_utils.sampling import Sampling
@@ -27,13 +26,14 @@ SAID = ["Whom do you trust?", "I trust those who do small deeds."]
 
 
 @pytest.fixture(scope="module")
-def served():
+def served(embedded_folder):
     llama_cpp = pytest.importorskip("xllamacpp", reason="xllamacpp has no wheel for this system")
-    gguf = ensure_embedded_model() / EMBEDDED_FILE.split("/")[-1]
+    gguf = embedded_folder / EMBEDDED_FILE.split("/")[-1]
     if not gguf.exists():
         pytest.skip(f"{gguf.name} is not in the model's folder, which was made before it was kept there")
     settings = llama_cpp.CommonParams()
     settings.model.path, settings.port, settings.n_ctx, settings.n_parallel = str(gguf), 0, 8192, 2
+    settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1  # they wait for each other by turning round
     server = llama_cpp.Server(settings)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AZURE_OPENAI_ENDPOINT", "VALUESTAB_API_KIND", "OPENAI_API_KEY", "VALUESTAB_MAX_TOKENS"):
@@ -49,11 +49,11 @@ def test_the_server_is_known_and_gives_letters(served):
     assert served.settings["letters"] == "top 20 log-probabilities" and "/" not in served.settings["model_revision"]
 
 
-def test_letters_agree_wherever_the_two_likeliest_are_not_within_noise(served):
-    here, whole, (topic,) = load_model(EMBEDDED_NAME), load_pvq40("project"), load_topics(["joke"])
+def test_letters_agree_wherever_the_two_likeliest_are_not_within_noise(served, embedded):
+    whole, (topic,) = load_pvq40("project"), load_topics(["joke"])
     session = Session(EMBEDDED_NAME, "tuned_sys", "fictional_characters", GANDALF, topic, 1)
-    exact = here.answer(item_prompts(session, here, whole, SAID)[:16], "ABCDEF").logprobs
-    found = served.answer(item_prompts(session, served, whole, SAID)[:16], "ABCDEF")
+    exact = embedded.answer(item_prompts(session, embedded, whole, SAID)[4:15], "ABCDEF").logprobs
+    found = served.answer(item_prompts(session, served, whole, SAID)[4:15], "ABCDEF")
     assert np.abs(found.logprobs - exact).max() < 2 * NOISE  # also: every letter is among the likeliest 20 tokens
     best = np.sort(exact, 1)
     clear = best[:, -1] - best[:, -2] > NOISE

@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 import pytest
-import torch
 from architectures import build, names
 from fakes import session
 from tiny import byte_tokenizer
@@ -23,13 +22,7 @@ ITEMS = [f"{SAID * 2}{item} Answer: (" for item in ("Likes it?", "Is it so that 
 CUTS = [lambda text: text, lambda text: text[:1], lambda text: text]  # the second message ends before the others
 SLOW = ".*(is scored (on copies|one full prompt)|samples each token from its whole text)"
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
+pytestmark = pytest.mark.slow  # half a minute in all
 
 
 def prompts():

@@ -1,19 +1,13 @@
 """Bars of stability: each row once, in the paper's order, and nothing taken for what it is not."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from plot_tables import IN_ORDER, RESPONDENTS, assert_legible, bars, key, stability_rows, ticks
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt  # noqa: E402
-from plot_tables import IN_ORDER, RESPONDENTS, assert_legible, bars, key, stability_rows, ticks  # noqa: E402
-
-from valuestab_utils import tables  # noqa: E402
-from valuestab_utils.bar_plots import stability_bars  # noqa: E402
-from valuestab_utils.errors import ValuestabError  # noqa: E402
-from valuestab_utils.paths import ROOT  # noqa: E402
+from valuestab_utils import tables
+from valuestab_utils.bar_plots import stability_bars
+from valuestab_utils.errors import ValuestabError
 
 WHERE = ("fictional_characters", "rank_order")
 NOBODY = pd.DataFrame(columns=["measure", "ages", "value"])
@@ -27,12 +21,7 @@ PRINTED = pd.DataFrame(
     }
 )
 
-
-@pytest.fixture(autouse=True)
-def notebook_style():
-    with matplotlib.rc_context(fname=ROOT / "notebooks" / "matplotlibrc"):
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("notebook_style")
 
 
 def test_families_stand_in_the_papers_order():

@@ -43,7 +43,6 @@ class Writer(FakeRespondent):
 
 @pytest.fixture(scope="module")
 def tiny():
-    torch.set_num_threads(1)
     return language_model(max_position_embeddings=8192)
 
 

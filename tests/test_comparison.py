@@ -1,7 +1,6 @@
 """Pairwise tests of models: against scipy and hand calculation, in degenerate cases and under invariances."""
 
 import itertools
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -15,12 +14,7 @@ NAN = float("nan")
 COLUMNS = ["one", "other", "n_one", "n_other", "mean_one", "mean_other", "difference", "t"]
 COLUMNS += ["degrees_of_freedom", "p", "p_adjusted", "significant", "undefined"]
 
-
-@pytest.fixture(autouse=True)
-def no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def models(n=5, units=5, seed=0):

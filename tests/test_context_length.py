@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import warnings
 
 import numpy as np
 import pytest
@@ -12,15 +11,9 @@ from valuestab_utils.context_length import length_effect
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.rank_correlation import spearman
 
-RNG = np.random.default_rng(0)
 NAN = float("nan")
 
-
-@pytest.fixture(autouse=True)
-def no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def square(pairs, n):
@@ -35,7 +28,7 @@ def falling(lengths, noise=0.0):
     """Stability that falls with the mean length of a pair, by 0.1 per 100."""
     lengths = np.asarray(lengths, dtype=float)
     pairwise = 1 - (lengths[:, None] + lengths) / 2 / 1000
-    drawn = RNG.normal(0, noise, pairwise.shape)
+    drawn = np.random.default_rng(1).normal(0, noise, pairwise.shape)
     return pairwise + (drawn + drawn.T) / 2
 
 
@@ -47,19 +40,19 @@ def test_a_stability_that_falls_with_length():
     assert length_effect(-falling(lengths), lengths).rho == pytest.approx(1)
 
 
-def test_it_is_spearmans_correlation_over_pairs_once_each():
-    pairwise, lengths = falling(range(14), noise=1), RNG.normal(size=14)
+def test_it_is_spearmans_correlation_over_pairs_once_each(rng):
+    pairwise, lengths = falling(range(14), noise=1), rng.normal(size=14)
     first, second = np.triu_indices(14, 1)
     expected = spearmanr((lengths[first] + lengths[second]) / 2, pairwise[first, second])[0]
     assert length_effect(pairwise, lengths, n_permutations=20).rho == pytest.approx(expected)
-    order = RNG.permutation(14)
+    order = rng.permutation(14)
     again = length_effect(pairwise[np.ix_(order, order)], lengths[order], n_permutations=20)
     assert again.rho == pytest.approx(expected)
 
 
-def test_p_values_are_uniform_where_there_is_nothing():
+def test_p_values_are_uniform_where_there_is_nothing(rng):
     p = [
-        length_effect((m := RNG.normal(size=(5, 5))) + m.T, RNG.normal(size=5)).p_value for _ in range(60)
+        length_effect((m := rng.normal(size=(5, 5))) + m.T, rng.normal(size=5)).p_value for _ in range(60)
     ]
     assert 0.3 < np.mean(p) < 0.7 and np.mean(np.array(p) < 0.1) < 0.25
 
@@ -149,8 +142,8 @@ def test_no_p_value_of_three_contexts_is_below_a_third():
         assert math.isnan(found.p_value) or found.p_value >= 1 / 3 - 1e-12
 
 
-def test_seven_contexts_are_exact_and_eight_are_drawn():
-    seven, eight = (square(RNG.normal(size=n * (n - 1) // 2), n) for n in (7, 8))
+def test_seven_contexts_are_exact_and_eight_are_drawn(rng):
+    seven, eight = (square(rng.normal(size=n * (n - 1) // 2), n) for n in (7, 8))
     assert length_effect(seven, range(7), seed=1) == length_effect(seven, range(7), n_permutations=1, seed=2)
     p = [length_effect(eight, range(8), n_permutations=99, seed=seed).p_value for seed in range(5)]
     assert len(set(p)) > 1

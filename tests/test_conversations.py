@@ -38,14 +38,6 @@ from valuestab_utils.topics import Topic
 SOME = experiment()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # more of them only wait for each other on so little
-    yield
-    torch.set_num_threads(n_threads)
-
-
 @pytest.fixture(scope="module")
 def tiny():
     """A real model of transformers, with random weights: its texts depend on every token of the prompt."""

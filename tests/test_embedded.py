@@ -16,7 +16,6 @@ import pytest
 from valuestab_utils import embedded
 from valuestab_utils.embedded import EMBEDDED_FILE, EMBEDDED_SHA256, EMBEDDED_WHEEL, ensure_embedded_model
 from valuestab_utils.errors import ValuestabError
-from valuestab_utils.paths import MODELS
 
 CONTENT = b"not really a model"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -191,22 +190,19 @@ def test_command_line_tells_trouble_in_one_sentence(monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_the_real_model_is_what_it_says():
-    folder = MODELS / embedded.EMBEDDED_NAME
-    if not folder.exists():
-        pytest.skip("the embedded model is not there: `make model` fetches it")
+def test_the_real_model_is_what_it_says(embedded_folder):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     ensure_embedded_model()
-    card = json.loads((folder / "model.json").read_text())
+    card = json.loads((embedded_folder / "model.json").read_text())
     assert card["gguf_sha256"] == EMBEDDED_SHA256
-    with (folder / "model.safetensors").open("rb") as stream:
+    with (embedded_folder / "model.safetensors").open("rb") as stream:
         assert (
             hashlib.file_digest(stream, "sha256").hexdigest() == card["weights_sha256"]["model.safetensors"]
         )
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(embedded_folder)
+    model = AutoModelForCausalLM.from_pretrained(embedded_folder)
     assert model.dtype == torch.float32
     assert model.get_input_embeddings().weight.data_ptr() == model.lm_head.weight.data_ptr()
     assert tokenizer.convert_ids_to_tokens(model.generation_config.eos_token_id) == "<|im_end|>"

@@ -94,6 +94,7 @@ def test_two_contexts_have_no_correlation_with_their_lengths(ask):
     assert findings.of_contexts(effects).endswith("contexts; their lengths have no rank correlation with it.")
 
 
+@pytest.mark.slow
 def test_what_is_given_goes_with_values_as_the_synthetic_respondent_has_it(ask):
     values = ask(["joke", "chess"], n=40)
     coins = ask(["joke", "chess"], n=40, instrument=load_task("donation", 2))

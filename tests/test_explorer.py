@@ -8,16 +8,18 @@ import pandas as pd
 import pytest
 from browser import CHROMIUM, Browser, jupyterlab
 from fakes import CHESS, JOKE
-from test_results_browser import copied, results  # noqa: F401 - a fixture
+from test_results_browser import copied
 
 from valuestab_utils.answer_table import answer_table
 from valuestab_utils.explorer import Explorer, explore
 from valuestab_utils.paths import ROOT
 from valuestab_utils.rank_lines_plot import as_svg, rank_lines
 
+pytestmark = pytest.mark.xdist_group("results")
+
 
 @pytest.fixture
-def explorer(results):  # noqa: F811
+def explorer(results):
     explorer = Explorer(results)
     explorer.respondent.value = ("control-synthetic", "tuned_sys")
     return explorer
@@ -65,14 +67,14 @@ def test_names_stand_apart_where_ranks_are_tied_and_in_any_script():
     assert once == again and "孔子" in once.decode()
 
 
-def test_models_of_the_same_label_can_be_told_apart(results, tmp_path):  # noqa: F811
+def test_models_of_the_same_label_can_be_told_apart(results, tmp_path):
     for owner in ("one", "two"):
         shutil.copytree(results / "control-synthetic", tmp_path / f"{owner}--model")
     labels = [label for label, _ in Explorer(tmp_path).respondent.options]
     assert labels == ["one--model, tuned_sys", "two--model, tuned_sys"]
 
 
-def test_texts_are_no_markup(results, tmp_path):  # noqa: F811
+def test_texts_are_no_markup(results, tmp_path):
     stored = copied(results, tmp_path)
     name = "A$AP <script>alert(1)</script> ^^$"
     conversations = stored.path.parent.parent / "conversations"
@@ -96,7 +98,7 @@ def test_missing_answers_and_unknown_probabilities_are_told():
     assert "The wording that was asked is not here." in table
 
 
-def test_an_empty_folder_is_said_until_there_is_something(results, tmp_path):  # noqa: F811
+def test_an_empty_folder_is_said_until_there_is_something(results, tmp_path):
     explorer = Explorer(tmp_path)
     assert "There are no answers in" in explorer.message.value and explorer.plot.layout.display == "none"
     copied(results, tmp_path)
@@ -106,7 +108,7 @@ def test_an_empty_folder_is_said_until_there_is_something(results, tmp_path):  #
     assert "There are no answers in 2024" in explore(2024).children[3].value
 
 
-def test_a_damaged_file_is_said_and_the_others_are_shown(results, tmp_path):  # noqa: F811
+def test_a_damaged_file_is_said_and_the_others_are_shown(results, tmp_path):
     stored = copied(results, tmp_path)
     shutil.copytree(results / "control-random", tmp_path / "control-random")
     next(stored.path.glob("*.parquet")).write_bytes(b"nothing")
@@ -118,7 +120,7 @@ def test_a_damaged_file_is_said_and_the_others_are_shown(results, tmp_path):  # 
     assert explorer.message.value == "" and explorer.value.value == "Self-Direction"
 
 
-def test_an_unfinished_run_is_said(results, tmp_path):  # noqa: F811
+def test_an_unfinished_run_is_said(results, tmp_path):
     stored = copied(results, tmp_path)
     next(stored.path.glob("chess-seed1-Gandalf-*.parquet")).unlink()
     next((stored.path.parent.parent / "conversations").glob("joke-seed1-Gandalf-*.parquet")).unlink()
@@ -133,7 +135,7 @@ def test_an_unfinished_run_is_said(results, tmp_path):  # noqa: F811
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
-def test_in_jupyterlab_a_menu_changes_the_plot(results, tmp_path):  # noqa: F811
+def test_in_jupyterlab_a_menu_changes_the_plot(results, tmp_path):
     notebook = json.loads((ROOT / "notebooks" / "explorer.ipynb").read_text())
     for cell in notebook["cells"]:
         if "parameters" in cell["metadata"].get("tags", []):

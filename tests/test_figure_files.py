@@ -9,18 +9,16 @@ import pandas as pd
 import pytest
 import yaml
 
-matplotlib.use("Agg")
-
-from valuestab_utils.errors import ValuestabError  # noqa: E402
-from valuestab_utils.figure_files import (  # noqa: E402
+from valuestab_utils.errors import ValuestabError
+from valuestab_utils.figure_files import (
     REGISTRY,
     load_figures,
     read_record,
     save_figure,
     skip_figure,
 )
-from valuestab_utils.papers import FIRST, paper_of  # noqa: E402
-from valuestab_utils.paths import ROOT  # noqa: E402
+from valuestab_utils.papers import FIRST, paper_of
+from valuestab_utils.paths import ROOT
 
 TABLE = pd.DataFrame({"model": ["a", "b"], "stability": [0.5, np.nan]})
 

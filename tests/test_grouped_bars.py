@@ -1,28 +1,17 @@
 """Figures 9 and 15 of the paper, balanced orders and retest: bars in groups."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from plot_tables import IN_ORDER, RESPONDENTS, assert_legible, bars, key, stability_rows, ticks
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt  # noqa: E402
-from plot_tables import IN_ORDER, RESPONDENTS, assert_legible, bars, key, stability_rows, ticks  # noqa: E402
-
-from valuestab_utils.errors import ValuestabError  # noqa: E402
-from valuestab_utils.grouped_bars import INDUCTIONS, ORDERS, RETEST, induction_bars, order_bars, retest_bars  # noqa: E402
-from valuestab_utils.paths import ROOT  # noqa: E402
-from valuestab_utils.value_donation_plot import value_donation_bars  # noqa: E402
+from valuestab_utils.errors import ValuestabError
+from valuestab_utils.grouped_bars import INDUCTIONS, ORDERS, RETEST, induction_bars, order_bars, retest_bars
+from valuestab_utils.value_donation_plot import value_donation_bars
 
 SIGNS = {"Universalism": 1, "Benevolence": 1, "Power": -1, "Achievement": -1}
 
-
-@pytest.fixture(autouse=True)
-def notebook_style():
-    with matplotlib.rc_context(fname=ROOT / "notebooks" / "matplotlibrc"):
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("notebook_style")
 
 
 def donations(correlation=0.2):

@@ -1,27 +1,16 @@
 """Figures 6, 7, 13 and 14 of the paper: stability against length."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from plot_tables import IN_ORDER, assert_legible, key, stability_rows
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt  # noqa: E402
-from plot_tables import IN_ORDER, assert_legible, key, stability_rows  # noqa: E402
-
-from valuestab_utils.errors import ValuestabError  # noqa: E402
-from valuestab_utils.line_plots import length_lines  # noqa: E402
-from valuestab_utils.paths import ROOT  # noqa: E402
+from valuestab_utils.errors import ValuestabError
+from valuestab_utils.line_plots import length_lines
 
 PRINTED = pd.DataFrame({"model": ["Mixtral", "Mixtral"], "n_messages": [43, 35], "r": [0.15, 0.17]})
 
-
-@pytest.fixture(autouse=True)
-def notebook_style():
-    with matplotlib.rc_context(fname=ROOT / "notebooks" / "matplotlibrc"):
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("notebook_style")
 
 
 def by_length(lengths=(11, 3), measures=("rank_order",), **columns):

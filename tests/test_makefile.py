@@ -68,6 +68,12 @@ def test_bench_takes_a_shape_and_a_dtype():
     assert words[-3:] == ["--dtype=bfloat16", "--shape=mistral-7b", "--personas=60"]
 
 
+def test_fast_tests_need_no_model():
+    assert "valuestab_utils.embedded" in make("-n", "test", "MODEL_CARD=/nowhere")[1]
+    out = make("-n", "test", "MODEL_CARD=/nowhere", "FAST=1")[1]
+    assert "valuestab_utils.embedded" not in out and out.endswith(" -m 'not slow'\n")
+
+
 def test_line_break_in_a_value_becomes_a_space():
     assert command_of_reproduce("seeds=[1,\n2]")[-1] == "seeds=[1, 2]"
 

@@ -2,29 +2,19 @@
 
 from itertools import combinations, permutations
 
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from plot_tables import assert_legible, key
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt  # noqa: E402
-from plot_tables import assert_legible, key  # noqa: E402
-
-from valuestab_utils.errors import ValuestabError  # noqa: E402
-from valuestab_utils.matrix_plots import COLOURS, context_matrix, significance_matrix, value_heatmap  # noqa: E402
-from valuestab_utils.paths import ROOT  # noqa: E402
+from valuestab_utils.errors import ValuestabError
+from valuestab_utils.matrix_plots import COLOURS, context_matrix, significance_matrix, value_heatmap
 
 WHERE = "fictional_characters"
 NAMES = "chess joke history year poem grammar santa bicycle chord cooking weather code britney bjj".split()
 
-
-@pytest.fixture(autouse=True)
-def notebook_style():
-    with matplotlib.rc_context(fname=ROOT / "notebooks" / "matplotlibrc"):
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("notebook_style")
 
 
 def context_pairs(contexts, models=("m",)):

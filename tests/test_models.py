@@ -26,18 +26,6 @@ from valuestab_utils.respondents import Prompt
 from valuestab_utils.sampling import Sampling
 
 
-@pytest.fixture(scope="module", autouse=True)
-def alone():
-    """One thread, since more only wait for each other on so little; and no network."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        yield
-    torch.set_num_threads(n_threads)
-
-
 @pytest.fixture
 def folder(tmp_path):
     """A whole model folder, as transformers saves it."""

@@ -1,7 +1,6 @@
 """The neutral profile and the neutral order: by hand, against plain loops, limiting cases, invariances."""
 
 import math
-import warnings
 
 import numpy as np
 import pytest
@@ -21,12 +20,7 @@ from valuestab_utils.rank_order import over_seeds, rank_order_stability
 
 NAN = float("nan")
 
-
-@pytest.fixture(autouse=True)
-def no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def normal(*shape, seed=0):

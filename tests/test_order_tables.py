@@ -49,6 +49,7 @@ def test_balanced_orders_restore_the_stability_that_the_bias_hides(tmp_path):
         assert biased["single"] < 0.9 and biased["difference"] == 1 - biased["single"]
 
 
+@pytest.mark.slow
 def test_retest_tells_context_from_noise(tmp_path):
     found = {}
     for context in (0.0, 1.2):

@@ -1,7 +1,6 @@
 """The characters' map: axes, what is left out, and how far classes lie apart."""
 
 import itertools
-import warnings
 
 import numpy as np
 import pytest
@@ -17,15 +16,9 @@ from valuestab_utils.pca import (
 )
 from valuestab_utils.populations import load_population
 
-RNG = np.random.default_rng(0)
 NAMES = [f"p{i}" for i in range(12)]
 
-
-@pytest.fixture(autouse=True)
-def no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def on_a_line(*x):
@@ -34,8 +27,8 @@ def on_a_line(*x):
     return PersonaMap(tuple(NAMES[: len(x)]), coordinates, np.ones(1), 1, {})
 
 
-def test_two_known_dimensions_come_out_with_their_shares():
-    x, y = RNG.normal(size=(2, 12))
+def test_two_known_dimensions_come_out_with_their_shares(rng):
+    x, y = rng.normal(size=(2, 12))
     x, y = x - x.mean(), y - y.mean()
     y = y - x * (x @ y) / (x @ x)  # uncorrelated
     scores = np.zeros((2, 3, 12, 10))
@@ -47,16 +40,16 @@ def test_two_known_dimensions_come_out_with_their_shares():
     assert found.n_dimensions == 60 and found.left_out == {} and found.personas == tuple(NAMES)
 
 
-def test_shifting_all_personas_changes_nothing_and_order_only_the_order():
-    scores = RNG.normal(size=(2, 3, 12, 10))
+def test_shifting_all_personas_changes_nothing_and_order_only_the_order(rng):
+    scores = rng.normal(size=(2, 3, 12, 10))
     found, shifted = persona_map(scores, NAMES), persona_map(scores + 7, NAMES)
     assert shifted.coordinates == pytest.approx(found.coordinates)
     turned = persona_map(scores[:, :, ::-1], NAMES[::-1])
     assert turned.coordinates[::-1] == pytest.approx(found.coordinates)
 
 
-def test_personas_with_gaps_are_named_and_never_filled_in():
-    scores = RNG.normal(size=(2, 3, 12, 10))
+def test_personas_with_gaps_are_named_and_never_filled_in(rng):
+    scores = rng.normal(size=(2, 3, 12, 10))
     whole = persona_map(np.delete(scores, 5, axis=2), np.delete(NAMES, 5))
     scores[1, 0, 5, :4] = np.nan
     found = persona_map(scores, NAMES)
@@ -64,8 +57,8 @@ def test_personas_with_gaps_are_named_and_never_filled_in():
     assert found.coordinates == pytest.approx(whole.coordinates)
 
 
-def test_what_cannot_be_mapped_is_refused():
-    scores = RNG.normal(size=(1, 2, 4, 10))
+def test_what_cannot_be_mapped_is_refused(rng):
+    scores = rng.normal(size=(1, 2, 4, 10))
     scores[0, 0, :2, 0] = np.nan
     with pytest.raises(ValuestabError, match="but 2 of 4 have them"):
         persona_map(scores, NAMES[:4])
@@ -75,9 +68,9 @@ def test_what_cannot_be_mapped_is_refused():
         persona_map(np.ones((1, 2, 4, 10)), NAMES[:3])
 
 
-def test_classes_that_lie_apart_and_classes_that_do_not():
+def test_classes_that_lie_apart_and_classes_that_do_not(rng):
     classes = {name: CLASSES[i % 3] for i, name in enumerate(NAMES)}
-    scores = RNG.normal(size=(1, 2, 12, 10))
+    scores = rng.normal(size=(1, 2, 12, 10))
     by_chance = class_separation(persona_map(scores, NAMES), classes, n_permutations=200)
     assert by_chance.p_value > 0.02 and 0 <= by_chance.share <= 1 and by_chance.n == 12
     scores += 20 * np.array([i % 3 for i in range(12)])[:, None]
@@ -115,8 +108,8 @@ def test_map_by_hand():
     assert found.explained_variance_ratio == pytest.approx([0.8, 0.2])
 
 
-def test_map_keeps_the_distances_between_personas():
-    scores = RNG.normal(size=(2, 3, 5, 4))
+def test_map_keeps_the_distances_between_personas(rng):
+    scores = rng.normal(size=(2, 3, 5, 4))
     found = persona_map(scores, NAMES[:5], n_components=4)
     vectors = scores.transpose(2, 0, 1, 3).reshape(5, -1)
     for a, b in itertools.combinations(range(5), 2):
@@ -125,8 +118,8 @@ def test_map_keeps_the_distances_between_personas():
     assert found.explained_variance_ratio.sum() == pytest.approx(1)
 
 
-def test_map_is_not_scaled():
-    scores = RNG.normal(size=(1, 1, 12, 10))
+def test_map_is_not_scaled(rng):
+    scores = rng.normal(size=(1, 1, 12, 10))
     scores[..., 3] *= 100
     assert persona_map(scores, NAMES).explained_variance_ratio[0] > 0.99
 
@@ -143,8 +136,8 @@ def test_signs_do_not_depend_on_order_of_personas_nor_on_rounding():
         assert found.coordinates[list(who).index(0), 0] == pytest.approx(6)
 
 
-def test_seeds_and_contexts_are_dimensions_in_any_order():
-    scores = RNG.normal(size=(5, 5, 12, 10))
+def test_seeds_and_contexts_are_dimensions_in_any_order(rng):
+    scores = rng.normal(size=(5, 5, 12, 10))
     found, turned = persona_map(scores, NAMES), persona_map(scores[::-1].swapaxes(0, 1), NAMES)
     assert found.n_dimensions == turned.n_dimensions == 250
     assert np.abs(turned.coordinates) == pytest.approx(np.abs(found.coordinates))
@@ -159,14 +152,14 @@ def test_rounding_noise_is_not_mapped():
 
 
 @pytest.mark.parametrize("n_components", [0, 4, 2.5])
-def test_components_that_cannot_be_are_refused(n_components):
+def test_components_that_cannot_be_are_refused(rng, n_components):
     with pytest.raises(ValuestabError, match="whole number from 1 to 3 for 4 complete personas in 20 dim"):
-        persona_map(RNG.normal(size=(1, 2, 4, 10)), NAMES[:4], n_components)
+        persona_map(rng.normal(size=(1, 2, 4, 10)), NAMES[:4], n_components)
 
 
-def test_a_persona_named_twice_is_refused():
+def test_a_persona_named_twice_is_refused(rng):
     with pytest.raises(ValuestabError, match="named twice"):
-        persona_map(RNG.normal(size=(1, 2, 3, 10)), ["Sam", "Frodo", "Sam"])
+        persona_map(rng.normal(size=(1, 2, 3, 10)), ["Sam", "Frodo", "Sam"])
 
 
 def test_separation_by_hand():
@@ -212,8 +205,8 @@ def test_separation_by_chance_is_as_large_as_it_says():
     assert np.mean([one.p_value <= 0.05 for one in found]) < 0.09
 
 
-def test_separation_ignores_sign_and_unit_and_those_without_a_class():
-    x, classes = RNG.normal(size=9), {name: CLASSES[i % 3] for i, name in enumerate(NAMES[:9])}
+def test_separation_ignores_sign_and_unit_and_those_without_a_class(rng):
+    x, classes = rng.normal(size=9), {name: CLASSES[i % 3] for i, name in enumerate(NAMES[:9])}
     found = class_separation(on_a_line(*x), classes, seed=3)
     assert class_separation(on_a_line(*(5 - 3 * x)), classes, seed=3).share == pytest.approx(found.share)
     assert class_separation(on_a_line(*x, 1000, -7), classes, seed=3) == found

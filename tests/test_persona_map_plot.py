@@ -1,26 +1,15 @@
 """Figure 12 of the paper: every name legible, every class told apart."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
+from plot_tables import assert_legible, key
 
-matplotlib.use("Agg")
+from valuestab_utils.errors import ValuestabError
+from valuestab_utils.persona_map_plot import label_offsets, persona_map
 
-import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.text import Text  # noqa: E402
-from plot_tables import assert_legible, key  # noqa: E402
-
-from valuestab_utils.errors import ValuestabError  # noqa: E402
-from valuestab_utils.paths import ROOT  # noqa: E402
-from valuestab_utils.persona_map_plot import label_offsets, persona_map  # noqa: E402
-
-
-@pytest.fixture(autouse=True)
-def notebook_style():
-    with matplotlib.rc_context(fname=ROOT / "notebooks" / "matplotlibrc"):
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("notebook_style")
 
 
 def sixty(spread):

@@ -2,25 +2,15 @@
 
 import re
 
-import matplotlib
-import matplotlib.pyplot
 import pandas as pd
 import pytest
+from fakes import tidy_answers as answers
+from plot_tables import assert_legible, bars, key, ticks
 
-matplotlib.use("Agg")
+from valuestab_utils import letter_tables, plots, tables
+from valuestab_utils.paths import ROOT
 
-from fakes import tidy_answers as answers  # noqa: E402
-from plot_tables import assert_legible, bars, key, ticks  # noqa: E402
-
-from valuestab_utils import letter_tables, plots, tables  # noqa: E402
-from valuestab_utils.paths import ROOT  # noqa: E402
-
-
-@pytest.fixture(autouse=True)
-def notebook_style():
-    with matplotlib.rc_context(fname=ROOT / "notebooks" / "matplotlibrc"):
-        yield
-        matplotlib.pyplot.close("all")
+pytestmark = pytest.mark.usefixtures("notebook_style")
 
 
 @pytest.fixture(scope="module")

@@ -1,33 +1,22 @@
 """Figures of paper 004: behaviours, correlations, politics, similarity to people."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from plot_tables import assert_legible, key, ticks
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt  # noqa: E402
-from plot_tables import assert_legible, key, ticks  # noqa: E402
-
-from valuestab_utils.errors import ValuestabError  # noqa: E402
-from valuestab_utils.paths import ROOT  # noqa: E402
-from valuestab_utils.prompting_plots import (  # noqa: E402
+from valuestab_utils.errors import ValuestabError
+from valuestab_utils.prompting_plots import (
     agreement_dots,
     correlation_heatmap,
     politics_bars,
 )
-from valuestab_utils.similarity_plot import similarity_points  # noqa: E402
+from valuestab_utils.similarity_plot import similarity_points
 
 LONG = "meta-llama_Llama-3.1-8B-Instruct (no system)"
 HIGHER = ("openness_to_change", "self_enhancement", "conservation", "self_transcendence", "none")
 
-
-@pytest.fixture(autouse=True)
-def notebook_style():
-    with matplotlib.rc_context(fname=ROOT / "notebooks" / "matplotlibrc"):
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("notebook_style")
 
 
 def behaviours(n: int, share: float = 0.5) -> pd.DataFrame:

@@ -20,7 +20,6 @@ from valuestab_utils.embedded import EMBEDDED_NAME
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.instruments import load_pvq40
 from valuestab_utils.loading import load_model
-from valuestab_utils.paths import MODELS
 from valuestab_utils.questionnaire import item_prompts
 from valuestab_utils.respondents import Prompt
 from valuestab_utils.sampling import Sampling
@@ -32,17 +31,6 @@ NF4 += [-0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.
 NF4 += [0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0]
 
 both = pytest.mark.parametrize("dtype", ["4bit", "8bit"])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def alone():
-    """One thread, since more only wait for each other on so little; and no network."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        yield
-    torch.set_num_threads(n_threads)
 
 
 def saved(path, model, template=CHATML):
@@ -260,8 +248,8 @@ def largest_difference(model, n_items):
     return float((together - score_one_by_one(model.model, ids, letters).logprobs).abs().max())
 
 
-def texts_together_and_alone(model, n_tokens):
-    asked = [session(p, topic=JOKE, seed=seed) for p in (GANDALF, GALADRIEL) for seed in (1, 2, 3)]
+def texts_together_and_alone(model, n_tokens, seeds=(1, 2, 3)):
+    asked = [session(p, topic=JOKE, seed=seed) for p in (GANDALF, GALADRIEL) for seed in seeds]
 
     def prompts():
         return [Prompt(s, next_prompt(s, model, ["Tell me a joke."]).text, s.noise(1)) for s in asked]
@@ -290,13 +278,11 @@ def test_nor_do_they_of_a_mixture_of_experts(mixture, dtype):
 
 @pytest.mark.slow
 @both
-def test_nor_do_they_of_the_embedded_model(dtype):
-    if not (MODELS / EMBEDDED_NAME).exists():
-        pytest.skip("the embedded model is not there: `make model` fetches it")
+def test_nor_do_they_of_the_embedded_model(embedded_folder, dtype):
     model = load_model(EMBEDDED_NAME, dtype)
     assert model.name == f"{EMBEDDED_NAME}-{dtype[0]}b"
-    assert largest_difference(model, 5) < 2e-4
-    together, alone = texts_together_and_alone(model, 12)
+    assert largest_difference(model, 3) < 2e-4
+    together, alone = texts_together_and_alone(model, 8, seeds=(1, 2))
     assert together == alone and len(set(together)) > 1
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from test_models import alone, refused, set_entry  # noqa: F401
+from test_models import refused, set_entry
 
 from valuestab_utils.loading import load_model
 from valuestab_utils.sampling import Sampling

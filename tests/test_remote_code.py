@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from fakes import CHATML
-from test_models import alone, prompts_of, refused, set_entry  # noqa: F401
+from test_models import prompts_of, refused, set_entry
 from tiny import byte_tokenizer, llama
 
 from valuestab_utils import loading, remote_code

@@ -4,22 +4,18 @@ import datetime
 import json
 from html.parser import HTMLParser
 
-import matplotlib
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from test_figure_files import drawn
 
-matplotlib.use("Agg")
-
-from test_figure_files import drawn  # noqa: E402
-
-from valuestab_utils import report  # noqa: E402
-from valuestab_utils.errors import ValuestabError  # noqa: E402
-from valuestab_utils.figure_files import load_figures, save_figure, skip_figure  # noqa: E402
-from valuestab_utils.report import main, write_report  # noqa: E402
-from valuestab_utils.report_page import SHOWN_ROWS, notebook_html, notebook_title, read_table  # noqa: E402
-from valuestab_utils.report_parts import is_own_wording  # noqa: E402
+from valuestab_utils import report
+from valuestab_utils.errors import ValuestabError
+from valuestab_utils.figure_files import load_figures, save_figure, skip_figure
+from valuestab_utils.report import main, write_report
+from valuestab_utils.report_page import SHOWN_ROWS, notebook_html, notebook_title, read_table
+from valuestab_utils.report_parts import is_own_wording
 
 EVIL = "<script>alert('x')</script> & \"quotes\""
 ABOUT = {

@@ -7,14 +7,10 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import CHESS, JOKE, NO_TALK, tidy_answers
+from fakes import JOKE, tidy_answers
 
-from valuestab_utils.controls import RandomRespondent, SyntheticRespondent
-from valuestab_utils.conversations import simulate_conversations
 from valuestab_utils.errors import ValuestabError
 from valuestab_utils.instruments import load_pvq40
-from valuestab_utils.populations import load_population
-from valuestab_utils.questionnaire import ask_questionnaire
 from valuestab_utils.results_browser import (
     answers_behind,
     conversation_behind,
@@ -25,26 +21,11 @@ from valuestab_utils.results_browser import (
     stored_answers,
     values_of,
 )
-from valuestab_utils.sessions import Experiment
 from valuestab_utils.tasks import load_task
 
 PVQ = load_pvq40("project")
 
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """Results of both controls on four personas and three contexts, and a donation."""
-    folder = tmp_path_factory.mktemp("results")
-    personas = load_population("fictional_characters", 4)
-    for respondent in (SyntheticRespondent(PVQ, tasks=[load_task("donation", 1)]), RandomRespondent()):
-        whole = Experiment(
-            respondent.name, "tuned_sys", "fictional_characters", personas, (JOKE, CHESS, NO_TALK), (1, 2), 3
-        )
-        simulate_conversations(whole, respondent, folder)
-        ask_questionnaire(whole, respondent, PVQ, folder)
-    ask_questionnaire(whole, RandomRespondent(), PVQ, folder, "balanced")
-    ask_questionnaire(whole, RandomRespondent(), load_task("donation", 1), folder)
-    return folder
+pytestmark = pytest.mark.xdist_group("results")  # which take seconds to make: once, with the explorer's tests
 
 
 def of(results, model, questions="PVQ"):

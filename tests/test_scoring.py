@@ -13,9 +13,14 @@ from transformers import (
 )
 
 from valuestab_utils import scoring, shared_prefix
+from valuestab_utils.chat_template import encode
+from valuestab_utils.instruments import load_pvq40
 from valuestab_utils.letters import LetterTokens, letter_tokens
-from valuestab_utils.paths import MODELS
+from valuestab_utils.populations import load_population
+from valuestab_utils.questionnaire import item_prompts
 from valuestab_utils.scoring import score_on_shared_prefix, score_one_by_one
+from valuestab_utils.sessions import Session
+from valuestab_utils.topics import load_topics
 
 TOKENIZER = byte_tokenizer()
 LETTERS = letter_tokens(TOKENIZER, "ABCDEF")
@@ -109,38 +114,28 @@ def test_batches_hold_every_prompt_once_within_the_budget():
     assert len(batches) > 1 and all(sum(lengths[i] for i in batch) <= 24 + max(lengths) for batch in batches)
 
 
-@pytest.mark.slow
-def test_embedded_model_scores_a_session_as_prompt_by_prompt():
-    from valuestab_utils.chat_template import encode
-    from valuestab_utils.instruments import load_pvq40
-    from valuestab_utils.loading import load_model
-    from valuestab_utils.populations import load_population
-    from valuestab_utils.questionnaire import item_prompts
-    from valuestab_utils.sessions import Session
-    from valuestab_utils.topics import load_topics
-
-    if not (MODELS / "SmolLM2-135M-Instruct" / "model.json").exists():
-        pytest.skip("the embedded model is not there: make model")
-    tested, instrument = load_model("SmolLM2-135M-Instruct"), load_pvq40("project")
-    gandalf, topic = load_population("fictional_characters", 1)[0], load_topics(["grammar"])[0]
-    for format in ("tuned_sys", "base"):
-        session = Session(tested.name, format, "fictional_characters", gandalf, topic, 1)
-        talk = [
-            topic.first_message,
-            "Let me see. " * 40,
-            "Thank you, wise one.",
-            "It is my pleasure, my friend. " * 30,
-        ]
-        ids = [encode(tested.tokenizer, p.text) for p in item_prompts(session, tested, instrument, talk)[:3]]
-        tokens = letter_tokens(tested.tokenizer, "ABCDEF")
-        alone, shared = (f(tested.model, ids, tokens) for f in (score_one_by_one, score_on_shared_prefix))
-        assert (alone.logprobs - shared.logprobs).abs().max() < 1e-3
-        assert torch.equal(alone.logprobs.argmax(1), shared.logprobs.argmax(1))
-        assert shared.logprobs.exp().sum(1).min() > 0.5  # it answers with letters
-        assert shared.n_shared > 400
-    balanced = item_prompts(session, tested, instrument, talk[:2], "balanced")[:12]  # two items in six orders
-    ids = [encode(tested.tokenizer, p.text) for p in balanced]
-    alone, shared = (f(tested.model, ids, tokens) for f in (score_one_by_one, score_on_shared_prefix))
+def embedded_scores(model, format, said, orders, n_prompts):
+    """Scores on the shared prefix, which are those of each prompt alone, and the prompts' token ids."""
+    (gandalf,), (topic,) = load_population("fictional_characters", 1), load_topics(["grammar"])
+    session = Session(model.name, format, "fictional_characters", gandalf, topic, 1)
+    prompts = item_prompts(session, model, load_pvq40("project"), [topic.first_message, *said], orders)[:n_prompts]
+    ids, tokens = [encode(model.tokenizer, p.text) for p in prompts], letter_tokens(model.tokenizer, "ABCDEF")
+    alone, shared = (f(model.model, ids, tokens) for f in (score_one_by_one, score_on_shared_prefix))
     assert (alone.logprobs - shared.logprobs).abs().max() < 1e-3
     assert torch.equal(alone.logprobs.argmax(1), shared.logprobs.argmax(1))
+    return shared, ids
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["tuned_sys", "base"])
+def test_embedded_model_scores_a_session_as_prompt_by_prompt(embedded, format):
+    said = ["Let me see. " * 30, "Thank you, wise one.", "It is my pleasure, my friend. " * 24]
+    shared, _ = embedded_scores(embedded, format, said, "single", 3)
+    assert shared.logprobs.exp().sum(1).min() > 0.5  # it answers with letters
+    assert shared.n_shared > 400
+
+
+@pytest.mark.slow
+def test_embedded_model_scores_all_orders_as_prompt_by_prompt(embedded):
+    shared, ids = embedded_scores(embedded, "base", ["Let me see."], "balanced", 12)  # two items in six orders
     assert shared.tokens_computed < shared.n_shared + 0.85 * sum(len(i) - shared.n_shared for i in ids)

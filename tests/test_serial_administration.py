@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from fakes import NO_TALK, FakeRespondent, experiment, language_model, small_instrument
 
 from valuestab_utils.answer_draws import at_temperature
@@ -24,7 +23,6 @@ SOME = experiment((HE, SHE), (NO_TALK,), n_messages=1)
 
 @pytest.fixture(scope="module")
 def tiny():
-    torch.set_num_threads(1)
     return language_model()
 
 

@@ -5,7 +5,6 @@ from collections import Counter
 
 import pandas as pd
 import pytest
-import torch
 from fakes import FakeRespondent, language_model, small_instrument
 
 from valuestab_utils import study
@@ -26,14 +25,6 @@ PROFILE = {
          "orders": ["second", "balanced"]},
     ],
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 from fakes import CHATML
 from tiny import byte_tokenizer, llama
 
@@ -27,16 +26,9 @@ WHY_NOT = [name for name in ("slurmctld", "slurmd", "munged", "sbatch") if shuti
 WHY_NOT += [] if os.geteuid() == 0 else ["root"]
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.xdist_group("slurm"),  # one after the other, on one daemon
     pytest.mark.skipif(bool(WHY_NOT) and not NEEDED, reason=f"a Slurm of its own needs {', '.join(WHY_NOT)}"),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the jobs
-    yield
-    torch.set_num_threads(n_threads)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import warnings
 
 import numpy as np
 import pytest
@@ -26,13 +25,8 @@ NAN = float("nan")
 KEY = {"A": [1, 2], "B": [3], "C": [4, 5, 6], "D": [7]}
 ITEMS = [1, 2, 3, 4, 5, 6, 7]
 
-
-@pytest.fixture(autouse=True)
-def no_warnings():
-    """No number here may depend on a warning that somebody overlooks."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
+# No number here may depend on a warning that somebody overlooks.
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def likert(*shape, seed=0):

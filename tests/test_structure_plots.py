@@ -1,30 +1,19 @@
 """Figures 2 and 4 and tables 1 and 5 of paper 002: what is drawn, what is hatched, what is told."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from plot_tables import assert_legible, key, ticks
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt  # noqa: E402
-from plot_tables import assert_legible, key, ticks  # noqa: E402
-
-from valuestab_utils.errors import ValuestabError  # noqa: E402
-from valuestab_utils.paths import ROOT  # noqa: E402
-from valuestab_utils.rank_agreement_plot import rank_agreement_heatmap  # noqa: E402
-from valuestab_utils.ssd_plot import ssd_bars  # noqa: E402
-from valuestab_utils.structure_plots import anchor_curves, value_means_lines  # noqa: E402
-from valuestab_utils.value_styles import CONDITIONS, higher_order_styles  # noqa: E402
+from valuestab_utils.errors import ValuestabError
+from valuestab_utils.rank_agreement_plot import rank_agreement_heatmap
+from valuestab_utils.ssd_plot import ssd_bars
+from valuestab_utils.structure_plots import anchor_curves, value_means_lines
+from valuestab_utils.value_styles import CONDITIONS, higher_order_styles
 
 LONG = "meta-llama_Llama-3.1-8B-Instruct (no system)"
 
-
-@pytest.fixture(autouse=True)
-def notebook_style():
-    with matplotlib.rc_context(fname=ROOT / "notebooks" / "matplotlibrc"):
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("notebook_style")
 
 
 def agreement(rows) -> pd.DataFrame:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 from fakes import CHATML, NO_SYSTEM, FakeRespondent, language_model, small_instrument
 from tiny import byte_tokenizer, llama
 
@@ -22,14 +21,6 @@ from valuestab_utils.study import CONTROLS, plan_study, run_name
 
 HEADER = "persona,name,description,gender\n"
 PEOPLE = HEADER + "Sam,Sam,Sam the gardener.,M\nRose,Rose,Rose the brewer.,F\nTed,Ted,Ted the miller.,M\n"
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
 
 
 @pytest.fixture

@@ -5,9 +5,7 @@ import sys
 
 import pytest
 
-from valuestab_utils.embedded import EMBEDDED_NAME
 from valuestab_utils.errors import ValuestabError
-from valuestab_utils.paths import MODELS
 from valuestab_utils.topics import NO_CONVERSATION, Topic, by_length, load_topics
 
 OF_THE_PAPER = ["poem", "joke", "history", "chess", "grammar"]
@@ -80,12 +78,10 @@ def test_the_code_listing_prints_what_its_message_says():
 
 
 @pytest.mark.slow
-def test_the_longest_message_leaves_room_for_a_conversation():
+def test_the_longest_message_leaves_room_for_a_conversation(embedded_folder):
     from transformers import AutoTokenizer
 
-    if not (MODELS / EMBEDDED_NAME / "model.json").exists():
-        pytest.skip("the embedded model is not there: make model")
-    tokenizer = AutoTokenizer.from_pretrained(MODELS / EMBEDDED_NAME, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(embedded_folder, local_files_only=True)
     n_tokens = {topic.topic: len(tokenizer(topic.first_message)["input_ids"]) for topic in load_topics()}
     assert max(n_tokens, key=n_tokens.get) == "bjj"
     assert n_tokens["bjj"] < 2000

@@ -1,7 +1,6 @@
 """Intervals and chance: against plain loops on the same draws, in limiting cases, in simulations."""
 
 import math
-import warnings
 
 import numpy as np
 import pytest
@@ -15,12 +14,7 @@ from valuestab_utils.uncertainty import Chance, Interval, bootstrap_interval, ch
 NAN = float("nan")
 MEASURES = ["rank_order", "ipsative"]
 
-
-@pytest.fixture(autouse=True)
-def no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def stability(scores, measure):

@@ -1,7 +1,6 @@
 """Values against donations: by hand, against a plain loop, in limiting cases, under invariances."""
 
 import math
-import warnings
 
 import numpy as np
 import pytest
@@ -13,12 +12,7 @@ from valuestab_utils.value_donation import value_donation_correlations
 
 NAN = float("nan")
 
-
-@pytest.fixture(autouse=True)
-def no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def normal(*shape, seed=0):

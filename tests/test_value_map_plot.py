@@ -1,29 +1,18 @@
 """Maps of values: order of the circle, one scale, labels apart."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
+from plot_tables import assert_legible, key
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.text import Text  # noqa: E402
-from plot_tables import assert_legible, key  # noqa: E402
-
-from valuestab_utils.errors import ValuestabError  # noqa: E402
-from valuestab_utils.instruments import VALUES  # noqa: E402
-from valuestab_utils.paths import ROOT  # noqa: E402
-from valuestab_utils.value_map_plot import CIRCLE, value_maps  # noqa: E402
+from valuestab_utils.errors import ValuestabError
+from valuestab_utils.instruments import VALUES
+from valuestab_utils.value_map_plot import CIRCLE, value_maps
 
 FOUR = ("openness_to_change", "self_enhancement", "conservation", "self_transcendence")
 
-
-@pytest.fixture(autouse=True)
-def notebook_style():
-    with matplotlib.rc_context(fname=ROOT / "notebooks" / "matplotlibrc"):
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("notebook_style")
 
 
 def structure(names, panel="m", noise=0.05, reference="theory") -> pd.DataFrame:
