@@ -14,8 +14,8 @@ from valuestab_utils.errors import told_by
 HALF = (torch.float16, torch.bfloat16)
 LIKELY = 10  # nats below the likeliest; a less likely token is no candidate, and means little in half precision
 
-# Largest difference, in nats, between a fast way and the definition: in float32, more than rounding was seen to make
-# (1e-4). In half precision, rounding alone makes these, and more where it sends tokens to other experts of a mixture.
+# Largest difference, in nats, between a fast way and the definition: in float32, many times what rounding makes (`make
+# bench` prints it). In half precision, rounding alone makes these, and more where it sends tokens to other experts of a mixture.
 TOLERANCE = 1e-3
 ROUNDING = {torch.float16: 0.1, torch.bfloat16: 0.5}
 MORE_THAN_THE_DEFINITION = 4  # times its own distance from float32, that a fast way's may be in half precision
@@ -86,7 +86,7 @@ def _compared(model, fast: Callable, definition: Callable) -> tuple[float, float
 def float32_logits(model):
     """Have the output layer of a model in half precision give float32, in place.
 
-    Rounded to bfloat16, the logits of two letters are equal in one answer of four, and the earlier letter would be
+    Rounded to half precision, the logits of the two likeliest letters are often equal, and the earlier letter would be
     chosen. The product of hidden states and weights is computed in float32 anyway: here it is not rounded.
 
     Parameters
@@ -128,8 +128,8 @@ class _Product:
 def in_float32(model) -> Iterator[None]:
     """While inside, a model in half precision computes in float32, with the weights that it has.
 
-    What the layers compute in a batch and alone then differs by rounding of 1e-5 nats or so and not of 0.1: a larger
-    difference is an error. Each layer's weights are converted when it is called and given back after: the memory of
+    What the layers compute in a batch and alone then differs by float32's rounding alone: a larger difference is an
+    error. Each layer's weights are converted when it is called and given back after: the memory of
     one layer is needed, and time.
 
     Raises
