@@ -15,7 +15,8 @@ HALF = (torch.float16, torch.bfloat16)
 LIKELY = 10  # nats below the likeliest; a less likely token is no candidate, and means little in half precision
 
 # Largest difference, in nats, between a fast way and the definition: in float32, many times what rounding makes (`make
-# bench` prints it). In half precision, rounding alone makes these, and more where it sends tokens to other experts of a mixture.
+# bench` prints it). In half precision, rounding alone makes these, and more where it sends tokens to other experts of a
+# mixture.
 TOLERANCE = 1e-3
 ROUNDING = {torch.float16: 0.1, torch.bfloat16: 0.5}
 MORE_THAN_THE_DEFINITION = 4  # times its own distance from float32, that a fast way's may be in half precision
