@@ -44,9 +44,11 @@ def test_an_architecture_is_scored_and_sampled_as_one_full_prompt_at_a_time(name
         found = tested.answer([Prompt(session(), item) for item in ITEMS], "ABCDEF")
     for prompt, text in zip(prompts(), texts, strict=True):
         ids = TOKENIZER(prompt.text)["input_ids"]
-        alone = sample_messages(tested.model, TOKENIZER, [ids], [prompt.noise], PLAIN, N_TOKENS, [prompt.cut], whole=True)
+        given = [tested.model, TOKENIZER, [ids], [prompt.noise], PLAIN, N_TOKENS, [prompt.cut]]
+        alone = sample_messages(*given, whole=True)
         assert alone[0].text == text
-    exact = score_one_by_one(tested.model, [TOKENIZER(item)["input_ids"] for item in ITEMS], tested._letter_tokens("ABCDEF"))
+    ids = [TOKENIZER(item)["input_ids"] for item in ITEMS]
+    exact = score_one_by_one(tested.model, ids, tested._letter_tokens("ABCDEF"))
     assert abs(found.logprobs - exact.logprobs.numpy()).max() < 1e-3
     assert (found.logprobs.argmax(1) == exact.logprobs.argmax(1).numpy()).all()
 

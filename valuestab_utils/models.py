@@ -175,7 +175,7 @@ class LanguageModel(Respondent):
         return [texts[i] for i in range(len(asked))]
 
     def _sampled_in_parts(self, asked, max_new_tokens: int, changing: bool) -> list[Text]:
-        """Messages of prompts that are all computed with one set of rotary frequencies, or ``changing`` it on the way."""
+        """Messages of prompts with one set of rotary frequencies, or all ``changing`` it on the way."""
         ids = [ids for _, ids in asked]
         longest = max(map(len, ids))
         whole = changing or not self._trials.passes(
@@ -301,7 +301,8 @@ class LanguageModel(Respondent):
             raise
         except Exception as error:  # as in Trials
             raise ValuestabError(
-                f"{self.name} cannot be asked: not even one prompt can be computed ({told_by(error)}): take another model."
+                f"{self.name} cannot be asked: not even one prompt can be computed ({told_by(error)}): take another "
+                "model."
             ) from error
         self._tell(f"{self.name} is scored one full prompt at a time, which is slow: {_listed(why_not)}.")
         return scores

@@ -1,7 +1,7 @@
 """Letter log-probabilities of many prompts of one session, computed on what the prompts share.
 
-`score_one_by_one` is the definition. `score_on_shared_prefix` is the fastest; `score_on_copied_prefix` takes the memory of
-a cache a prompt, and leaves attention to the model.
+`score_one_by_one` is the definition. `score_on_shared_prefix` is the fastest; `score_on_copied_prefix` takes the memory
+of a cache a prompt, and leaves attention to the model.
 """
 
 import copy
