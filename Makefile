@@ -75,9 +75,10 @@ env: $(STAMP)  ## build the environment (.venv) from requirements.lock
 
 model: $(MODEL_CARD)  ## fetch the embedded model, SmolLM2-135M-Instruct
 
-# A process a core, and no more than 8: each loads PyTorch, and most of them the model (1.5 GB in all).
+# A process a core, and no more than 8: each loads PyTorch and perhaps the model, 1.5 GB. A file's tests run in one
+# process, since they may share what takes long to make (or a Slurm).
 test: $(STAMP) $(if $(FAST),,$(MODEL_CARD))  ## run the test suite; FAST=1 leaves out what takes the model or seconds
-	$(RUN) pytest --numprocesses=auto --maxprocesses=8 --dist=loadgroup $(if $(FAST),-m 'not slow')
+	$(RUN) pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder $(if $(FAST),-m 'not slow')
 
 bench: $(STAMP) $(MODEL_CARD)  ## measure the engine's speed against one full prompt at a time
 	@$(RUN) valuestab_utils.bench $(if $(MODEL),--model=$(call quoted,MODEL)) $(if $(dtype),--dtype=$(call quoted,dtype)) \

@@ -18,6 +18,12 @@ from valuestab_utils.paths import MODELS, ROOT
 matplotlib.use("Agg")
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first: no process shall wait for one of them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_waiting_for_the_disk():
     """What tests write need not outlive the machine."""

@@ -15,8 +15,6 @@ from valuestab_utils.explorer import Explorer, explore
 from valuestab_utils.paths import ROOT
 from valuestab_utils.rank_lines_plot import as_svg, rank_lines
 
-pytestmark = pytest.mark.xdist_group("results")
-
 
 @pytest.fixture
 def explorer(results):

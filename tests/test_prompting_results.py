@@ -21,8 +21,6 @@ PVQ = load_instrument("PVQ-40", "project")
 GROUPS = [*VALUES, "none"]
 TEST_ONLY, BOTH, PRIMED = "Test only", "Priming & test", "Priming only"
 
-pytestmark = pytest.mark.xdist_group("prompting")  # whose runs are made once
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -25,8 +25,6 @@ from valuestab_utils.tasks import load_task
 
 PVQ = load_pvq40("project")
 
-pytestmark = pytest.mark.xdist_group("results")  # which take seconds to make: once, with the explorer's tests
-
 
 def of(results, model, questions="PVQ"):
     return next(s for s in stored_answers(results) if s.model == model and s.questions.startswith(questions))

@@ -26,7 +26,6 @@ WHY_NOT = [name for name in ("slurmctld", "slurmd", "munged", "sbatch") if shuti
 WHY_NOT += [] if os.geteuid() == 0 else ["root"]
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("slurm"),  # one after the other, on one daemon
     pytest.mark.skipif(bool(WHY_NOT) and not NEEDED, reason=f"a Slurm of its own needs {', '.join(WHY_NOT)}"),
 ]
 

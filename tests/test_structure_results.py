@@ -16,8 +16,6 @@ PVQ_RR = load_pvqrr("project")
 HUMAN = human_means_19().set_index("value")["mean"]
 WAYS = ("letters", "batch", "serial")
 
-pytestmark = pytest.mark.xdist_group("structure")  # whose runs are made once
-
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory):
