@@ -29,7 +29,6 @@ from valuestab_utils.scoring import (
     score_on_shared_prefix,
     score_one_by_one,
 )
-from valuestab_utils.shared_prefix import rope_set
 
 SMALLEST_BATCH_TOKENS = 64  # of items scored together; less is not tried
 # Ways of scoring a session that are faster than one full prompt at a time, the fastest first.
@@ -166,7 +165,7 @@ class LanguageModel(Respondent):
         self._check_letters_can_be_read(asked[0][1])
         of_set: dict[int | None, list[int]] = {}
         for i, (_, ids) in enumerate(asked):
-            first, last = (rope_set(self.config, n) for n in (len(ids), len(ids) + max_new_tokens))
+            first, last = (shared_prefix.rope_set(self.config, n) for n in (len(ids), len(ids) + max_new_tokens))
             of_set.setdefault(first if first == last else None, []).append(i)
         texts: dict[int, Text] = {}
         for rope, rows in of_set.items():
@@ -280,7 +279,8 @@ class LanguageModel(Respondent):
         longest = max(range(len(ids)), key=lambda i: len(ids[i]))
         n_tokens, why_not = len(ids[longest]), {}
         some = ids[max(longest - 1, 0) :][:2]  # neighbours: they may share more than the session's beginning
-        if rope_set(self.config, n_shared_tokens(ids, tokens)) != rope_set(self.config, n_tokens):
+        sets = {shared_prefix.rope_set(self.config, n) for n in (n_shared_tokens(ids, tokens), n_tokens)}
+        if len(sets) > 1:
             why_not["on what prompts share"] = "its rotary embeddings change on the way"
         for way, score in {} if why_not else _WAYS.items():
             obstacle = shared_prefix.obstacle(self.model, n_tokens) if way == _SHARED else None

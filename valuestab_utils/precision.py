@@ -129,9 +129,9 @@ class _Product:
 def in_float32(model) -> Iterator[None]:
     """While inside, a model in half precision computes in float32, with the weights that it has.
 
-    What the layers compute in a batch and alone then differs by float32's rounding alone: a larger difference is an
-    error. Each layer's weights are converted when it is called and given back after: the memory of
-    one layer is needed, and time.
+    What the layers compute in a batch and alone then differs by float32's rounding only: a larger difference is an
+    error. Each layer's weights are converted when it is called and given back after, which takes time and the memory of
+    one layer.
 
     Raises
     ------
