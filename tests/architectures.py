@@ -117,7 +117,6 @@ NOT_BUILT = {
     "reformer": "not causal beyond a chunk: tokens are sorted into buckets with later ones",
     "xlnet": "not causal",
 }
-NO_LOGITS_TO_KEEP = {"trocr", "whisper", "xlstm"}  # they take it without a word, and give logits of all positions
 
 
 def names():

@@ -2,8 +2,7 @@
 
 import os
 
-# Before torch is loaded, and for the processes that tests start: on models so small, more threads only wait for each
-# other, and several tests run at once.
+# Before torch is loaded, and for the processes that tests start: several run at once, on models too small for threads.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -12,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from valuestab_utils.embedded import EMBEDDED_NAME
+from valuestab_utils.models.embedded import EMBEDDED_NAME
 from valuestab_utils.paths import MODELS, ROOT
 
 matplotlib.use("Agg")
@@ -56,7 +55,7 @@ def embedded_folder():
 @pytest.fixture(scope="session")
 def embedded(embedded_folder):
     """The embedded model, loaded once."""
-    from valuestab_utils.loading import load_model  # which loads torch
+    from valuestab_utils.models.loading import load_model  # which loads torch
 
     return load_model(EMBEDDED_NAME)
 

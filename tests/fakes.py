@@ -2,29 +2,21 @@
 
 import hashlib
 import time
-from types import SimpleNamespace
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
 from tiny import byte_tokenizer, llama
 
-from valuestab_utils.controls import PlainTemplate, RandomRespondent, SyntheticRespondent
-from valuestab_utils.conversations import simulate_conversations
-from valuestab_utils.instruments import Instrument, Item, load_pvq40
-from valuestab_utils.model_cards import ModelCard
-from valuestab_utils.models import LanguageModel
-from valuestab_utils.populations import Persona, load_population
-from valuestab_utils.questionnaire import ask_questionnaire
-from valuestab_utils.respondents import Answers, Respondent, Text
-from valuestab_utils.sampling import Sampling
-from valuestab_utils.sessions import Experiment, Session
-from valuestab_utils.tasks import load_task
-from valuestab_utils.topics import NO_CONVERSATION, Topic
+from valuestab_utils.models import LanguageModel, ModelCard, RandomRespondent, Sampling, SyntheticRespondent
+from valuestab_utils.models.controls import PlainTemplate
+from valuestab_utils.models.respondents import Answers, Respondent, Text
+from valuestab_utils.prompts import NO_CONVERSATION, Item, Persona, Session, Topic, load_population, load_questionnaire
+from valuestab_utils.study import Experiment, ask, item_prompts, simulate_conversations
 
 GANDALF = Persona("Gandalf", "Gandalf", "Gandalf from J. R. R. Tolkien's Middle-earth legendarium.", "M")
-GALADRIEL = Persona(
-    "Galadriel", "Galadriel", "Galadriel from J. R. R. Tolkien's Middle-earth legendarium.", "F"
-)
+GALADRIEL = Persona("Galadriel", "Galadriel", "Galadriel from J. R. R. Tolkien's Middle-earth legendarium.", "F")
 NOBODY = Persona("permutation_01", "CHATBOT", "", "M")
 JOKE, CHESS = Topic("joke", "Tell me a joke."), Topic("chess", "1. e4")
 NO_TALK = Topic(NO_CONVERSATION, None)
@@ -41,39 +33,37 @@ def session(persona=GANDALF, topic=JOKE, seed=1, model="fake", format="tuned_sys
     return Session(model, format, population, persona, topic, seed)
 
 
-def experiment(
-    personas=(GANDALF, GALADRIEL),
-    topics=(JOKE, CHESS),
-    seeds=(1,),
-    n_messages=3,
-    format="tuned_sys",
-    model="fake",
-):
-    return Experiment(model, format, "p", tuple(personas), tuple(topics), tuple(seeds), n_messages)
+def asked_prompts(session, respondent, questionnaire, texts, way="letters"):
+    """Prompts of a questionnaire's items after a conversation."""
+    return item_prompts(experiment(questionnaire=questionnaire, way=way), session, respondent, texts)
 
 
 def small_instrument(n_items=3, portrait="{} likes item {}."):
-    items = [
-        Item(i, "Power", portrait.format("He", i), portrait.format("She", i)) for i in range(1, n_items + 1)
-    ]
-    pvq = load_pvq40("project")
+    items = [Item(i, "Power", portrait.format("He", i), portrait.format("She", i)) for i in range(1, n_items + 1)]
     version = hashlib.sha256(repr(items).encode()).hexdigest()[:12]
-    return Instrument("Small", "project", version, pvq.instruction, pvq.options, tuple(items))
+    pvq = load_questionnaire("PVQ-40", "project")
+    return replace(pvq, name="Small", version=version, items=tuple(items))
+
+
+def experiment(personas=(GANDALF, GALADRIEL), topics=(JOKE, CHESS), seeds=(1,), n_messages=3, **fields):
+    """One of a population "p"; ``fields`` are others of it, such as the way of asking and the temperature."""
+    asked = {"model": "fake", "format": "tuned_sys", "questionnaire": small_instrument()} | fields
+    sessions = {"personas": tuple(personas), "topics": tuple(topics), "seeds": tuple(seeds)}
+    return Experiment("pvq", population="p", n_messages=n_messages, **sessions, **asked)
 
 
 class FakeRespondent(Respondent):
     """Says a hash of prompt and noise, answers by a hash of the prompt or by a rule, and keeps its calls.
 
-    ``spoken`` and ``answered`` list what was asked of it: (session's key, prompt's text). ``utilities(text,
-    letters)`` gives the letters' log-probabilities up to a constant; ``interrupt_at`` is the number of a call
-    that is interrupted; ``seconds`` is how long each call takes.
+    ``spoken`` and ``answered`` list what was asked of it: (session's key, prompt's text). ``utilities(text, letters)``
+    gives the letters' log-probabilities up to a constant; ``interrupt_at`` is the number of a call to be interrupted.
     """
 
     name, family, format = "fake", "Fake", "tuned_sys"
     template = PlainTemplate()
 
     def __init__(self, utilities=None, seconds=0.0, revision="r1"):
-        self.utilities, self.seconds, self.revision = utilities or hash_utilities, seconds, revision
+        self.utilities, self.seconds, self.revision = utilities or hashed, seconds, revision
         self.spoken, self.answered, self.interrupt_at, self.calls = [], [], None, 0
 
     @property
@@ -103,7 +93,7 @@ def digest(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def hash_utilities(text, letters):
+def hashed(text, letters):
     return np.random.default_rng(int(digest(text), 16)).normal(size=len(letters))
 
 
@@ -114,69 +104,35 @@ def language_model(template=CHATML, sampling=None, format=None, **config):
     return LanguageModel(card, llama(tokenizer, **{"initializer_range": 0.4} | config), tokenizer, "r1")
 
 
-class Bar(SimpleNamespace):
-    """Stands for a progress bar; ``n`` is where it is."""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
-
-    def update(self, n):
-        self.n += n
-
-
 def tidy_answers(
     population="fictional_characters", model="a-model", n_personas=4, topics=("joke", "chess"), seeds=(1, 2)
 ):
     """Tidy answers that depend on persona and item alone: the same in every context."""
-    rng, items = np.random.default_rng(3), load_pvq40("project").items
+    rng, items = np.random.default_rng(3), load_questionnaire("PVQ-40", "project").items
     rows = []
     for p in range(n_personas):
         profile = {item.item: int(rng.integers(1, 7)) for item in items}
-        for topic in topics:
-            for seed in seeds:
-                for item in items:
-                    code = profile[item.item]
-                    rows.append(
-                        {
-                            "model": model,
-                            "family": "F",
-                            "format": "base",
-                            "population": population,
-                            "instrument": "PVQ-40",
-                            "persona": f"p{p}",
-                            "topic": topic,
-                            "seed": seed,
-                            "wording": "project",
-                            "persona_description": "" if population == "none" else f"person {p}.",
-                            "item": item.item,
-                            "value": item.value,
-                            "answer": code,
-                            "letter": "ABCDEF"[code - 1],
-                            "option_order": [1, 2, 3, 4, 5, 6],
-                            "letter_mass": 0.5,
-                            "near_tie": code == 1,
-                            "stray_token": "I",
-                            **{
-                                f"logprob_{x}": np.log(0.5 if i == code - 1 else 0.02)
-                                for i, x in enumerate("ABCDEF")
-                            },
-                        }
-                    )
-    return pd.DataFrame(rows)
+        for topic, seed, item in product(topics, seeds, items):
+            code = profile[item.item]
+            letters = {f"logprob_{x}": np.log(0.5 if i == code else 0.02) for i, x in enumerate("ABCDEF", start=1)}
+            answered = {"persona": f"p{p}", "topic": topic, "seed": seed, "item": item.item, "value": item.value}
+            told = {"answer": code, "letter": "ABCDEF"[code - 1], "near_tie": code == 1}
+            described = {"persona_description": "" if population == "none" else f"person {p}."}
+            rows.append(answered | told | described | letters)
+    same = {"model": model, "family": "F", "format": "base", "population": population, "instrument": "PVQ-40"}
+    frame = pd.DataFrame(rows).assign(**same, wording="project", letter_mass=0.5, stray_token="I", asked_after=3)
+    return frame.assign(option_order=[[1, 2, 3, 4, 5, 6]] * len(frame))
 
 
 def write_results(folder):
     """Both controls' answers of four personas in three contexts, and a donation; gives the folder."""
-    pvq, task, personas = load_pvq40("project"), load_task("donation", 1), load_population("fictional_characters", 4)
-    for respondent in (SyntheticRespondent(pvq, tasks=[task]), RandomRespondent()):
-        whole = Experiment(
-            respondent.name, "tuned_sys", "fictional_characters", personas, (JOKE, CHESS, NO_TALK), (1, 2), 3
-        )
+    pvq, task = load_questionnaire("PVQ-40", "project"), load_questionnaire("Donation", n_names=1)
+    personas = load_population("fictional_characters", 4)
+    whole = experiment(personas, (JOKE, CHESS, NO_TALK), (1, 2), questionnaire=pvq)
+    for respondent in (SyntheticRespondent([pvq, task]), RandomRespondent()):
+        whole = replace(whole, model=respondent.name, population="fictional_characters")
         simulate_conversations(whole, respondent, folder)
-        ask_questionnaire(whole, respondent, pvq, folder)
-    ask_questionnaire(whole, respondent, pvq, folder, "balanced")
-    ask_questionnaire(whole, respondent, task, folder)
+        ask(whole, respondent, folder)
+    ask(replace(whole, way="balanced"), respondent, folder)
+    ask(replace(whole, questionnaire=task), respondent, folder)
     return folder

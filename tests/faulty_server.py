@@ -14,10 +14,8 @@ LOGPROBS = (-0.7, -1.7, -2.7, -3.7)  # of a letter with and without blank, anoth
 class FaultyServer:
     """Answers each question with a letter that depends on its text.
 
-    ``faults`` are what goes wrong with the next requests, one each: a status code, "hang", "cut", "malformed",
-    "no choices", "no finish", "no usage", "bare" (no log-probabilities), "silent" (no letter), "words" (of an option),
-    "refused" (by the model), "other model"; None is none. ``requests`` are the payloads it got, ``answered`` how many
-    of them got a whole answer.
+    ``faults``: what goes wrong with the next requests, one each; None is nothing. ``requests``: the payloads it got;
+    ``answered``: how many of them got a whole answer.
     """
 
     def __init__(self, owned_by="vllm", top=20, logprobs=True):

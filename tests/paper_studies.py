@@ -6,16 +6,15 @@ from contextlib import contextmanager
 import pytest
 from fakes import FakeRespondent
 
-from valuestab_utils import study
-from valuestab_utils.circumplex_control import load_circumplex
-from valuestab_utils.instrument_names import load_instrument
-from valuestab_utils.respondents import Answers
+from valuestab_utils.models import Answers, CircumplexRespondent
+from valuestab_utils.prompts import load_questionnaire
+from valuestab_utils.study import PAPERS, study
 
 
 def circumplex():
     """The circumplex control, as the studied model."""
-    pvq = [load_instrument(name, "project") for name in ("PVQ-40", "PVQ-RR")]
-    return load_circumplex([*pvq, load_instrument("BFI-2"), load_instrument("Charity-game")])
+    pvq = [load_questionnaire(name, "project") for name in ("PVQ-40", "PVQ-RR")]
+    return CircumplexRespondent([*pvq, load_questionnaire("BFI-2"), load_questionnaire("Charity-game")])
 
 
 class FewLetters(FakeRespondent):
@@ -41,13 +40,14 @@ def answered_by(respondent):
         yield
 
 
-def plan(folder, *entries, respondent=None, controls=(), results="results", **asked):
-    """A study of these entries of a profile; each is asked in the format "own" unless it says otherwise."""
+def plan(folder, *entries, respondent=None, controls=(), results="results", paper=None, model=None, **asked):
+    """A study of these entries of a profile, of the first one's paper unless it is told; ``asked`` are changes."""
     profile = {
         "model": "SmolLM2-135M-Instruct", "topics": ["joke"], "seeds": [7], "n_messages": 1,
-        "controls": list(controls), "experiments": [{"format": "own"} | entry for entry in entries],
+        "controls": list(controls), "experiments": entries,
     }  # fmt: skip
     (folder / "mine.yaml").write_text(json.dumps(profile))
     with answered_by(respondent or FakeRespondent()):
-        settings = {"results_dir": folder / results, "wording": "project"} | asked
-        return study.plan_study(str(folder / "mine.yaml"), **settings)
+        changes = {"results_dir": folder / results, "wording": "project"} | asked
+        of = [p.name for p in PAPERS.values() if entries[0].get("name", "pvq") in p.experiments]
+        return study.plan_study(str(folder / "mine.yaml"), model, changes, paper or of[0])

@@ -19,26 +19,14 @@ IN_ORDER = [  # of the families, as the paper has them
 
 def stability_rows(respondents=RESPONDENTS, **columns) -> pd.DataFrame:
     """As `tables.stability_table` gives them: 0.1, 0.2, ... with a standard error of 0.05."""
-    rows = [
-        {"model": model, "format": format, "family": family, "stability": 0.1 * (i + 1)}
-        for i, (model, format, family) in enumerate(respondents)
-    ]
+    table = pd.DataFrame(respondents, columns=["model", "format", "family"])
+    table["stability"] = [0.1 * (i + 1) for i in range(len(respondents))]
     fixed = {
-        "population": "fictional_characters",
-        "instrument": "PVQ-40",
-        "measure": "rank_order",
-        "standard_error": 0.05,
-        "unit": "seeds",
-        "n_units": 5,
-        "undefined": 0,
-        "correlations": 100,
-        "wording": "project",
-        "top_letter": "C",
-        "top_letter_share": 0.5,
-        "near_ties": 0.25,
-        "letter_mass": 0.75,
-    }
-    return pd.DataFrame(rows).assign(**fixed | columns)
+        "population": "fictional_characters", "instrument": "PVQ-40", "measure": "rank_order", "standard_error": 0.05,
+        "unit": "seeds", "n_units": 5, "undefined": 0, "correlations": 100, "wording": "project", "top_letter": "C",
+        "top_letter_share": 0.5, "near_ties": 0.25, "letter_mass": 0.75,
+    }  # fmt: skip
+    return table.assign(**fixed | columns)
 
 
 def ticks(axes) -> list[str]:
@@ -50,31 +38,26 @@ def key(figure) -> list[str]:
     return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 
-def bars(axes, label: str) -> list[float]:
-    """Lengths of the bars that have a label."""
-    return [
-        bar.get_width() for group in axes.containers if group.get_label() == label for bar in group.patches
-    ]
+def bars(axes, label: str = "_container") -> list[float]:
+    """Lengths of the bars that have a label; those that have none."""
+    groups = [group for group in axes.containers if group.get_label().startswith(label)]
+    return [bar.get_width() for group in groups for bar in group]
+
+
+def texts(axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
 
 
 def all_texts(figure) -> list:
     found = [figure._suptitle] if figure._suptitle else []
     for axes in figure.axes:
-        labels = (
-            [label for axis in (axes.xaxis, axes.yaxis) for label in _tick_labels(axis)]
-            if axes.axison
-            else []
-        )
-        titles = [axes.title, axes._right_title, axes.xaxis.label, axes.yaxis.label]
-        found += [*titles, *labels, *axes.texts]
+        found += [axes.title, axes._right_title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
+        for axis in (axes.xaxis, axes.yaxis) if axes.axison else ():
+            low, high = sorted(axis.get_view_interval())
+            found += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
     for legend in figure.legends:
         found += legend.get_texts()
     return [text for text in found if text.get_text() and text.get_visible()]
-
-
-def _tick_labels(axis) -> list:
-    low, high = sorted(axis.get_view_interval())
-    return [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
 
 
 def assert_legible(figure) -> None:

@@ -1,24 +1,17 @@
 """Secrets reach no error, notebook, page or terminal."""
 
 import json
-import re
-import subprocess
-import sys
 
 import nbformat
 import pytest
 from huggingface_hub import constants
 from huggingface_hub.utils import _auth
-from test_reproduce import printed, write_notebook
 
-from valuestab_utils import loading
-from valuestab_utils import reproduce as driver
-from valuestab_utils.errors import ValuestabError
-from valuestab_utils.execution import execute
-from valuestab_utils.loading import load_model
-from valuestab_utils.parameters import for_notebooks
-from valuestab_utils.paths import ROOT
-from valuestab_utils.redaction import redact, redact_json, secrets
+from valuestab_utils.errors import ValuestabError, redact, redact_json, secrets
+from valuestab_utils.models import loading
+from valuestab_utils.models.loading import load_model
+from valuestab_utils.run.command_line import of_study
+from valuestab_utils.run.reproduce import execute
 
 TOKEN = "hf_only_for_this_test_1234567890"
 ODD = 'odd&"key"<with>/all\\zebra_signs'
@@ -58,24 +51,7 @@ def test_what_hf_auth_login_stored_is_a_secret(monkeypatch, tmp_path):
     (tmp_path / "token").write_text("hf_active_1\n")
     assert redact("hf_active_1 hf_of_mine_%1 renewing_1 1764000000") == "*** *** *** 1764000000"
     with pytest.raises(ValuestabError, match="holds the secret hf auth login/mine/hf_token"):
-        for_notebooks({"model": "hf_of_mine_%1"}, {"one": {"model": None}})
-    (tmp_path / "stored_tokens").write_bytes(b"no [section \xff")
-    (tmp_path / "token").unlink()
-    assert redact("hf_active_1") == "hf_active_1"
-
-
-def test_neither_start_up_nor_a_bare_python_needs_the_hub():
-    said = "import sys, valuestab_utils.errors as e; print('huggingface_hub' in sys.modules, e.ValuestabError('x'))"
-    for options in ([], ["-S"]):  # without site-packages, as when the environment is built
-        found = subprocess.run([sys.executable, *options, "-c", said], cwd=ROOT, capture_output=True, text=True)
-        assert found.stdout == "False x\n", found.stderr
-
-
-def test_a_document_stays_one(monkeypatch):
-    monkeypatch.setenv("PIN_KEY", "12345678")
-    text = json.dumps({"share": 0.12345678, "text": ["a 12345678\n"], TOKEN: ODD})
-    assert json.loads(redact_json(text)) == {"share": 0.12345678, "text": ["a ***\n"], "***": "***"}
-    assert redact_json('{"a":  1}') == '{"a":  1}'
+        of_study("quick", "hf_of_mine_%1", [])
 
 
 def test_a_librarys_error_does_not_give_the_token_away(monkeypatch):
@@ -88,12 +64,10 @@ def test_a_librarys_error_does_not_give_the_token_away(monkeypatch):
     assert TOKEN not in str(error.value) and TOKEN not in repr(error.value)
 
 
-@pytest.mark.parametrize("name, text", [("model", TOKEN), ("results_dir", f"/tmp/{TOKEN}"), ("HF_TOKEN", "anything")])
-def test_a_parameter_that_holds_a_secret_is_refused(name, text):
-    declared = {"one": {"model": None, "results_dir": None}}
-    with pytest.raises(ValuestabError, match=f"The parameter '{name}' holds the secret HF_TOKEN") as error:
-        for_notebooks({name: text}, declared)
-    assert TOKEN not in str(error.value)
+def test_a_document_stays_one(monkeypatch):
+    monkeypatch.setenv("PIN_KEY", "12345678")
+    text = json.dumps({"share": 0.12345678, "text": ["a 12345678\n"], TOKEN: ODD})
+    assert json.loads(redact_json(text)) == {"share": 0.12345678, "text": ["a ***\n"], "***": "***"}
 
 
 PRINTING = (
@@ -105,30 +79,20 @@ PRINTING = (
 )
 
 
-def test_a_notebook_that_prints_the_environment(tmp_path):
-    output = tmp_path / "output"
-    output.mkdir()
-    # What lies in the folder while the notebook runs is read by the notebook itself.
-    look = f"from pathlib import Path\nfiles = list(Path({str(output)!r}).glob('.*.ipynb'))\n"
-    look += "hidden = [os.environ['HF_TOKEN'] not in path.read_text() for path in files]\nprint('hidden', hidden)"
-    execute(write_notebook(tmp_path / "notebooks", "01_first", PRINTING, look), {}, output / "01_first.ipynb")
-    assert_nowhere(output)
-    assert "hidden [True]" in printed(output / "01_first.ipynb")
-    assert "*** '***'" in printed(output / "01_first.ipynb")
-    nbformat.validate(nbformat.read(output / "01_first.ipynb", as_version=4))
+def write_notebook(folder, *cells):
+    book = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
+    book.metadata["kernelspec"] = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    nbformat.write(book, folder / "01_first.ipynb")
+    return folder / "01_first.ipynb"
 
 
-def test_the_command_line_and_a_failed_notebook(tmp_path, monkeypatch, capsys):
+def test_a_notebook_that_prints_the_environment_and_one_that_fails(tmp_path, capsys):
+    output = tmp_path / "output" / "01_first.ipynb"
+    execute(write_notebook(tmp_path, PRINTING), {}, output)
+    assert "*** '***'" in output.read_text() and "***" in capsys.readouterr().err
+    assert_nowhere(output.parent)
     raising = "import os\nraise RuntimeError('x' * 275 + os.environ['HF_TOKEN'])"  # longer than what is shown of it
-    write_notebook(tmp_path / "notebooks", "01_first", PRINTING, raising, parameters='profile = "quick"')
-    monkeypatch.setattr(driver, "prepare_model", lambda *_: "run")
-    monkeypatch.setattr(driver.reproduce, "__defaults__", (tmp_path / "notebooks", (), "stability"))
-    output = tmp_path / "output"
-    assert driver.main(["--output", str(output)]) == 1
+    with pytest.raises(ValuestabError, match=r"RuntimeError: x+\*\*\* \(all of it is in"):
+        execute(write_notebook(tmp_path, PRINTING, raising), {}, output)
     said = capsys.readouterr()
-    assert re.search(r"RuntimeError: x+\*\*\* \(all of it is in", said.err)
-    assert_nowhere(output, said.out, said.err)
-    assert driver.main([f"results_dir={TOKEN}", "--output", str(output)]) == 1
-    said = capsys.readouterr()
-    assert "holds the secret HF_TOKEN" in said.err
-    assert_nowhere(output, said.out, said.err)
+    assert_nowhere(output.parent, said.out, said.err)

@@ -2,6 +2,7 @@
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers.processors import TemplateProcessing
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 SPECIAL = ["<pad>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"]
@@ -10,20 +11,15 @@ SPECIAL = ["<pad>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"]
 def byte_tokenizer(merges=(), template=None, bos="<s>", eos="</s>", adds_bos=False):
     """Byte-level BPE over all bytes and the given merges (pairs of byte-level strings)."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocab = {
-        token: i for i, token in enumerate([*SPECIAL, *alphabet, *dict.fromkeys(a + b for a, b in merges)])
-    }
+    tokens = [*SPECIAL, *alphabet, *dict.fromkeys(a + b for a, b in merges)]
+    vocab = {token: i for i, token in enumerate(tokens)}
     core = Tokenizer(models.BPE(vocab=vocab, merges=list(merges)))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     core.decoder = decoders.ByteLevel()
     core.add_special_tokens(SPECIAL)
     if adds_bos:
-        from tokenizers.processors import TemplateProcessing
-
         core.post_processor = TemplateProcessing(single=f"{bos} $A", special_tokens=[(bos, vocab[bos])])
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core, bos_token=bos, eos_token=eos, pad_token="<pad>"
-    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, bos_token=bos, eos_token=eos, pad_token="<pad>")
     tokenizer.chat_template = template
     return tokenizer
 

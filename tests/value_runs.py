@@ -3,18 +3,18 @@
 import numpy as np
 import pandas as pd
 
-from valuestab_utils.instruments import Instrument, Item
+from valuestab_utils.prompts import Item, Questionnaire
 
 
-def instrument(scales, items_per_scale=1, name="Test", options=("no", "so", "yes"), **settings) -> Instrument:
+def instrument(scales, items_per_scale=1, name="Test", options=("no", "so", "yes"), **settings) -> Questionnaire:
     """One whose items go through the scales in turn."""
     settings = {"centred": False} | settings
     values = [scale for _ in range(items_per_scale) for scale in scales]
     items = tuple(Item(i, value, "", "") for i, value in enumerate(values, start=1))
-    return Instrument(name, "project", "v", "", tuple(options), items, tuple(scales), **settings)
+    return Questionnaire(name, "project", "v", "", tuple(options), items, tuple(scales), **settings)
 
 
-def answers(of: Instrument, codes, population="p", groups=None, first_run=0, **columns) -> pd.DataFrame:
+def answers(of: Questionnaire, codes, population="p", groups=None, first_run=0, **columns) -> pd.DataFrame:
     """An answers frame from codes, shape (runs, items), without probabilities unless ``likely`` gives theirs."""
     codes = np.asarray(codes, dtype=float)
     rows = [
